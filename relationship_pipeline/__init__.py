@@ -1,0 +1,1 @@
+"""Relationship intelligence for Microsoft 365, self-hosted."""
