@@ -1,0 +1,70 @@
+"""Durable files: a file stands under its final name only when it is whole and on disk (reliability.md 5.2).
+
+Temp file (O_EXCL, O_NOFOLLOW, 0600) in the same folder -> fsync -> rename -> fsync of the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+TEMP_PREFIX = ".tmp-"
+
+
+def make_folder(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temp_path(folder: Path, suffix: str = "") -> Path:
+    """A fresh name in the folder that readers and the manifest never use and the janitor sweeps."""
+    return make_folder(folder) / f"{TEMP_PREFIX}{secrets.token_hex(8)}{suffix}"
+
+
+def fsync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, 0o600)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def durable_rename(source: Path, target: Path) -> None:
+    """Rename a whole file in place of its target; source and target lie in one file system."""
+    fsync_file(source)
+    os.replace(source, target)
+    fsync_folder(target.parent)
+
+
+def put_bytes(path: Path, content: bytes) -> None:
+    """Write a small file durably; what stood there before stands until the new one is whole."""
+    temp = temp_path(path.parent)
+    descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temp, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temp.unlink()
+        raise
+    fsync_folder(path.parent)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

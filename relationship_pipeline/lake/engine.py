@@ -1,0 +1,66 @@
+"""The one way to open DuckDB for work: in memory, spilling inside the epoch, nothing loaded from outside.
+
+Not for published databases (publishing/) and not for the scanner (erasure/scanner.py), which shares no code with us.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY_SHARE = 0.6
+ROW_GROUP = 122_880
+
+
+def default_memory_limit() -> str:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{int(total * MEMORY_SHARE / 2**20)}MiB"
+
+
+@contextmanager
+def open_engine(
+    spill: Path, *, memory_limit: str | None = None, threads: int | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory DuckDB with the project's habits (architecture.md 4). `spill` holds personal data while a query
+    needs it: a folder of the epoch's tree. Time zone is UTC."""
+    import duckdb
+
+    config: dict[str, Any] = {
+        "memory_limit": memory_limit or default_memory_limit(),
+        "threads": str(threads or os.cpu_count() or 1),
+        "temp_directory": str(spill),
+        "preserve_insertion_order": "false",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "enable_progress_bar": "false",
+        "TimeZone": "UTC",
+    }
+    connection = duckdb.connect(":memory:", config=config)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@cache
+def sql(package: str, name: str) -> str:
+    """The text of one `.sql` model, by package (`relationship_pipeline.insights.models`) and name."""
+    return (files(package) / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def copy_to_parquet(
+    connection: duckdb.DuckDBPyConnection, query: str, target: Path, parameters: dict[str, Any] | None = None
+) -> int:
+    """Write a query's rows as one zstd Parquet file and return their number. `query` is text of this package; values
+    are bound. Not durable by itself: the caller adopts the file (lake/writer.py)."""
+    statement = f"copy ({query}) to $target (format parquet, compression zstd, row_group_size {ROW_GROUP})"
+    row = connection.execute(statement, {**(parameters or {}), "target": str(target)}).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,247 @@
+"""Typed settings: environment (`RELATIONSHIP_…`, nested with `__`) over `<data dir>/settings.toml` over defaults.
+
+Read once by the entry points and handed on; nothing else reads the environment. Names: interfaces.md 2.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from relationship_pipeline.domain.months import parse_month
+from relationship_pipeline.errors import BadInput
+from relationship_pipeline.layout import Layout
+
+PREFIX = "RELATIONSHIP_"
+
+
+class SourceKind(StrEnum):
+    DEMO = "demo"
+    GRAPH = "graph"
+    DATA_CONNECT = "data_connect"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _split(value: Any) -> Any:
+    """Lists may be written as one comma-separated text in the environment."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class GraphSettings(Section):
+    """Microsoft Graph. Secrets come from the environment or a file named there only: settings.toml may not hold them."""
+
+    tenant_id: str | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    certificate_path: Path | None = None
+    certificate_password: SecretStr | None = None
+    cloud: str = "global"
+    base_url: str | None = None
+    authority: str | None = None
+    ca_bundle: Path | None = None
+    grant_mode: str = Field("entra", pattern="^(entra|exchange_rbac)$")
+    sentinel_mailbox: str | None = None
+    max_concurrency: int = Field(128, ge=1, le=512)
+    page_size: int = Field(500, ge=10, le=1000)
+
+
+class DataConnectSettings(Section):
+    on_bad_file: str = Field("stop", pattern="^(stop|partial)$")
+
+
+class OptOutSettings(Section):
+    attribute: str | None = Field(None, pattern="^extensionAttribute([1-9]|1[0-5])$")
+
+
+class ScopeSettings(Section):
+    groups: list[str] = []
+    roles: list[str] = []
+
+
+class MeetingSettings(Section):
+    include_private: bool = False
+
+
+class CollectionSettings(Section):
+    keep_bcc: bool = False
+
+
+class HealthSettings(Section):
+    """Product.md 7. `good_from` and `fair_from` are the lower ends; a neighbour's upper end moves with them."""
+
+    weight_email: int = Field(6, ge=3, le=9)
+    weight_meeting: int = Field(6, ge=3, le=9)
+    weight_phone_call: int = Field(6, ge=3, le=9)
+    cadence_days: int = 7
+    good_from: int = Field(60, ge=2, le=100)
+    fair_from: int = Field(40, ge=1, le=99)
+    max_activity: int = Field(30, ge=0)
+    max_recency: int = Field(30, ge=0)
+    max_engagement: int = Field(20, ge=0)
+    max_responsiveness: int = Field(20, ge=0)
+    accounts: bool = False
+
+    @field_validator("cadence_days")
+    @classmethod
+    def _known_cadence(cls, value: int) -> int:
+        if value not in (1, 3, 7, 14, 30):
+            raise ValueError("choose 1, 3, 7, 14 or 30 days")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> HealthSettings:
+        if self.fair_from >= self.good_from:
+            raise ValueError("fair_from must be below good_from")
+        if self.max_activity + self.max_recency + self.max_engagement + self.max_responsiveness != 100:
+            raise ValueError("the four max_… must sum to 100")
+        return self
+
+
+class PublishSettings(Section):
+    """`group`: operating system group that may read a role's file, by role."""
+
+    group: dict[str, str] = {}
+
+
+class StorageSettings(Section):
+    """Where keys and backups lie, when not below the data directory."""
+
+    keys_dir: Path | None = None
+    backups_dir: Path | None = None
+
+
+class Settings(BaseSettings):
+    """All settings. Construct with `load_settings`, which turns every mistake into one line."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Path("data")
+    source: SourceKind = SourceKind.DEMO
+    data_connect_dir: Path | None = None
+    crm_dir: Path | None = None
+    as_of: datetime | None = None
+    batch_cap: int = Field(8_000_000, ge=1)
+    first_month: str | None = None
+    internal_domains: Annotated[list[str] | None, NoDecode] = None
+    free_mail_domains: Annotated[list[str], NoDecode] = []
+    memory_limit: str | None = Field(None, pattern=r"(?i)^\d+(\.\d+)?\s*(mb|gb|tb|mib|gib|tib)$")
+    threads: int | None = Field(None, ge=1)
+    graph: GraphSettings = GraphSettings()
+    data_connect: DataConnectSettings = DataConnectSettings()
+    opt_out: OptOutSettings = OptOutSettings()
+    scope: ScopeSettings = ScopeSettings()
+    meetings: MeetingSettings = MeetingSettings()
+    collection: CollectionSettings = CollectionSettings()
+    health: HealthSettings = HealthSettings()
+    publish: PublishSettings = PublishSettings()
+    storage: StorageSettings = StorageSettings()
+
+    _lists = field_validator("internal_domains", "free_mail_domains", mode="before")(_split)
+
+    @field_validator("as_of")
+    @classmethod
+    def _instant(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+
+    @field_validator("first_month")
+    @classmethod
+    def _month(cls, value: str | None) -> str | None:
+        return value if value is None else parse_month(value)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Paths below the data directory, absolute."""
+        return Layout(self.data_dir.absolute())
+
+    @property
+    def data_connect_folder(self) -> Path:
+        return self.data_connect_dir or self.layout.inbox_data_connect
+
+    @property
+    def crm_folder(self) -> Path:
+        return self.crm_dir or self.layout.inbox_crm
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.storage.keys_dir or self.layout.keys
+
+    @property
+    def backups_folder(self) -> Path:
+        return self.storage.backups_dir or self.layout.backups
+
+    def now(self) -> datetime:
+        """The instant insights are computed for: `as_of` where set, else the clock."""
+        return self.as_of or datetime.now(UTC)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _TomlFile(settings_cls)
+
+
+class _TomlFile(PydanticBaseSettingsSource):
+    """`<data dir>/settings.toml`, read whole; the data directory itself can only come from the environment."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        data_dir = self.current_state.get("data_dir") or os.environ.get(f"{PREFIX}DATA_DIR") or "data"
+        path = Layout(Path(data_dir)).settings_file
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise BadInput(f"settings.toml cannot be read: {error}") from error
+        for name in ("client_secret", "certificate_password"):
+            if name in content.get("graph", {}):
+                raise BadInput(
+                    f"settings.toml may not hold graph.{name}; set {PREFIX}GRAPH__{name.upper()} in the environment"
+                )
+        if "data_dir" in content:
+            raise BadInput(f"settings.toml cannot move its own folder: set {PREFIX}DATA_DIR in the environment")
+        return content
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings now. Raises BadInput with one line that names the key."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name.split("__")[0] not in known:
+            raise BadInput(f"unknown setting {name}; README and `relationship-pipeline init` list what there is")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise BadInput(
+                f"unknown setting {key}; `relationship-pipeline init` writes a file that lists all"
+            ) from None
+        raise BadInput(f"setting {key}: {first['msg']}") from None

@@ -1,0 +1,87 @@
+"""What a source is: something that stages one month of copies as Parquet and says what it could not read.
+
+Sources know nothing of the lake, of consent or of Dagster. They are told which mailboxes may be read (`ReadScope`) and
+asked, between units of work, to call `checkpoint` (C4), which raises when consent is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Checkpoint = Callable[[], None]
+"""Raises ConsentRefused when collection must stop now; cheap enough to call between any two units of work."""
+
+Progress = Callable[[str], None]
+"""Takes one line for people, without personal data."""
+
+
+@dataclass(frozen=True)
+class ReadScope:
+    """Which mailboxes (directory object ids) may be read at this moment (O1-O3). Sources that read mailbox by mailbox
+    never ask for others; the collection step filters again."""
+
+    mailboxes: Collection[str]
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One reading of the directory. Tables have the schemas USERS, USER_ADDRESSES, GROUP_MEMBERS and DOMAINS."""
+
+    read_at: datetime
+    users: pa.Table
+    addresses: pa.Table
+    group_members: pa.Table
+    domains: pa.Table
+
+
+@dataclass(frozen=True)
+class Staged:
+    """One month of one kind of copies (files of schema STAGED_EMAIL or STAGED_MEETING) and the record of the reading.
+
+    `rejected` counts rows that could not become a copy, by reason (`not_json`, `no_item_id`, `no_received_time`,
+    `impossible_date`, …). `mailboxes` counts mailboxes by outcome: `expected`, `done`, `missing`, `refused`, `gone`,
+    `no_mailbox`, `parked`. `read_mailboxes` are those whose month is complete: copies held earlier from any other
+    mailbox are kept (O1). `partial_reasons` name why the month is incomplete, empty when it is whole.
+    `identity` changes when the source's rows for the month may have changed.
+    """
+
+    files: tuple[Path, ...]
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    mailboxes: Mapping[str, int] = field(default_factory=dict)
+    read_mailboxes: frozenset[str] = frozenset()
+    expected_copies: int | None = None
+    walked_copies: int | None = None
+    partial_reasons: tuple[str, ...] = ()
+    not_provided: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """A place that metadata comes from. Methods raise BadInput (what, where, what to do), leaving nothing half done."""
+
+    name: str
+
+    def read_directory(self, group_ids: Collection[str]) -> Directory:
+        """The users, their addresses and the members of these groups, now. A missing or unreadable group raises
+        BadInput (O1)."""
+
+    def stage_emails(
+        self, month: str, scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress
+    ) -> Staged:
+        """Copies received in the month, from mailboxes in scope, as Parquet files below `stage`."""
+
+    def stage_meetings(
+        self, month: str, scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress
+    ) -> Staged:
+        """Copies of meetings that start in the month."""
+
+    def stage_planned_meetings(
+        self, start: datetime, end: datetime, scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress
+    ) -> Staged:
+        """Copies of meetings that start in [start, end): the 92 days after the running month (B4)."""
