@@ -1,21 +1,34 @@
-"""Preparing a data directory: folders, modes, `control/first_month`, Dagster's home. No personal data is written here."""
+"""Opening a data directory: its settings, folders, modes, `control/first_month` and Dagster's home. Writes no personal
+data."""
 
 from __future__ import annotations
 
 import os
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from relationship_pipeline.domain.months import MONTHS_OF_HISTORY, add_months, month_of, parse_month
 from relationship_pipeline.durable import make_folder, put_bytes
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.layout import Layout
-from relationship_pipeline.settings import Settings
+from relationship_pipeline.settings import Settings, SourceKind, load_settings
+from relationship_pipeline.sources.demo import read_demo
 
 
 def restrict_modes() -> None:
     """First line of every entry point: what we create is ours alone (files 0600, folders 0700)."""
     os.umask(0o077)
+
+
+def open_settings(**overrides: Any) -> Settings:
+    """The settings of this data directory. In a demo directory insights are for the instant the demo tenant lives in."""
+    settings = load_settings(**overrides)
+    if settings.source is SourceKind.DEMO and settings.as_of is None:
+        tenant = read_demo(settings.layout.demo)
+        if tenant is not None:
+            return settings.model_copy(update={"as_of": tenant.as_of})
+    return settings
 
 
 def prepare(settings: Settings) -> Layout:

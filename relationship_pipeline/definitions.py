@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from relationship_pipeline.data_dir import restrict_modes
+from relationship_pipeline.data_dir import open_settings, restrict_modes
 from relationship_pipeline.orchestration.assets.collect import collect_assets
 from relationship_pipeline.orchestration.assets.derive import derive_assets
 from relationship_pipeline.orchestration.assets.publish import publish_assets
@@ -13,7 +13,7 @@ from relationship_pipeline.orchestration.jobs import asset_jobs
 from relationship_pipeline.orchestration.partitions import monthly_partitions
 from relationship_pipeline.orchestration.protect import protect_jobs, protect_sensors
 from relationship_pipeline.orchestration.schedules import daily_refresh_schedule
-from relationship_pipeline.settings import Settings, load_settings
+from relationship_pipeline.settings import Settings
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -29,4 +29,4 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 restrict_modes()
-defs = build_definitions(load_settings())
+defs = build_definitions(open_settings())

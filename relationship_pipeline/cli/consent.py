@@ -11,7 +11,6 @@ from relationship_pipeline.cli.output import iso, json_option, print_json
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentLevel
 from relationship_pipeline.errors import BadInput
-from relationship_pipeline.settings import load_settings
 
 
 @click.group()
@@ -23,7 +22,7 @@ def consent() -> None:
 @json_option
 def status(as_json: bool) -> None:
     """The consent record and its history."""
-    ledger = ControlLedger(load_settings().layout)
+    ledger = ControlLedger(data_dir.open_settings().layout)
     record = ledger.current()
     if as_json:
         print_json(
@@ -69,7 +68,7 @@ def status(as_json: bool) -> None:
 )
 def provide(admin: str, level: str, groups: tuple[str, ...]) -> None:
     """Record the administrator's consent; under a live one, change its level and groups."""
-    settings = load_settings()
+    settings = data_dir.open_settings()
     if not admin.strip():
         raise BadInput("--admin is empty: name the administrator who consents")
     data_dir.prepare(settings)

@@ -17,7 +17,7 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.months import month_of, month_range, parse_month
 from relationship_pipeline.errors import BadInput, PipelineError
-from relationship_pipeline.settings import Settings, load_settings
+from relationship_pipeline.settings import Settings
 
 STOP_SECONDS = 20
 
@@ -35,7 +35,7 @@ class MonthType(click.ParamType[str]):
 @click.command()
 def init() -> None:
     """Create the data directory and a commented settings.toml."""
-    settings = load_settings()
+    settings = data_dir.open_settings()
     layout = data_dir.prepare(settings)
     if layout.settings_file.exists():
         click.echo(f"{layout.settings_file} exists and stays as it is")
@@ -50,7 +50,7 @@ def init() -> None:
 @click.option("--to", "last", type=MonthType(), help="Last month.  [default: the running month]")
 def backfill(first: str | None, last: str | None) -> None:
     """Collect months, then derive and publish insights, through Dagster."""
-    settings = load_settings()
+    settings = data_dir.open_settings()
     data_dir.prepare(settings)
     record = ControlLedger(settings.layout).require(Purpose.COLLECT)
     running = month_of(settings.now())
@@ -84,7 +84,7 @@ def refresh() -> None:
     from relationship_pipeline import operations
     from relationship_pipeline.orchestration.run import refresh as run_refresh
 
-    settings = load_settings()
+    settings = data_dir.open_settings()
     data_dir.prepare(settings)
     ControlLedger(settings.layout).require(Purpose.COLLECT)
     months = operations.refresh_months(settings, settings.now())
@@ -99,7 +99,7 @@ def refresh() -> None:
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(0, 65535))
 def dev(port: int) -> None:
     """Dagster UI and daemon on loopback, with this data directory's Dagster home, until Ctrl-C or SIGTERM."""
-    settings = load_settings()
+    settings = data_dir.open_settings()
     layout = data_dir.prepare(settings)
     environment = {**os.environ, "DAGSTER_HOME": str(layout.dagster_home), "RELATIONSHIP_DATA_DIR": str(layout.root)}
     command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
