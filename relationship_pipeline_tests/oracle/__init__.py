@@ -12,9 +12,11 @@ docstrings of the modules say which reading is taken:
     activities.py  N6, N9    what counts for whom, and minutes
     kpis.py        N6-N11    the tables
     crm.py                   CRM rows from CSV
+    recount.py               all of it together
 """
 
+from relationship_pipeline_tests.oracle.crm import Crm, read_crm
 from relationship_pipeline_tests.oracle.export import Export, read_export
 from relationship_pipeline_tests.oracle.recount import recount
 
-__all__ = ["Export", "read_export", "recount"]
+__all__ = ["Crm", "Export", "read_crm", "read_export", "recount"]

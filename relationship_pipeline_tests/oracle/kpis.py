@@ -13,7 +13,8 @@ Readings where the specification leaves room:
 - `sent_received_ratio` = emails_sent / emails_received and the reverse; null where the divisor is 0.
 - `days_since_last_interaction` is 0, not negative, when a sender's clock ran ahead of `as_of`.
 - Team minutes of opportunities and leads count those of ours who are owner or in the team; if nobody of them takes
-  part (an activity "regarding" it), all people in scope who do.
+  part (an activity "regarding" it), all people in scope who do. Customer minutes of a mail of ours count the record's
+  own contacts named in it.
 - `daily_activity` has a row only for days with activity, `day` the UTC date.
 - `most_contacted`: sides `us` and `them`, top 3 by emails + meetings, then the last date (newest first), then address;
   emails both ways. A colleague's emails are those he sent to the record's contacts and those of theirs that name him

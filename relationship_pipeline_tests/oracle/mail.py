@@ -198,14 +198,14 @@ def _left_out_folders(rows):
 
 
 def _copy(row, received, people):
-    raw_sender = _raw_address(row.get("from")) or _raw_address(row.get("sender"))
+    raw_sender = raw_address(row.get("from")) or raw_address(row.get("sender"))
     raw_recipients = [
-        _raw_address(party) for column in ("torecipients", "ccrecipients") for party in row.get(column) or []
+        raw_address(party) for column in ("torecipients", "ccrecipients") for party in row.get(column) or []
     ]
     recipients = {people.address(raw) or peel(raw): people.address(raw) for raw in raw_recipients if raw}
     sent = instant(row.get("sentdatetime"))
     sender = people.address(raw_sender)
-    key = _internet_message_key(row.get("internetmessageid"))
+    key = internet_message_key(row.get("internetmessageid"))
     if key is None:
         parts = [sender or peel(raw_sender), sent.isoformat() if sent else "", *sorted(recipients)]
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -222,11 +222,11 @@ def _copy(row, received, people):
     )
 
 
-def _raw_address(party):
+def raw_address(party):
     return ((((party or {}).get("emailaddress") or {}).get("address")) or "").strip()
 
 
-def _internet_message_key(raw):
+def internet_message_key(raw):
     """Trimmed; the case of the domain part (after the last `@`) does not matter."""
     text = (raw or "").strip()
     if not text:

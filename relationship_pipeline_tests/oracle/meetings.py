@@ -16,7 +16,7 @@ Readings where the specification leaves room:
 from collections import defaultdict
 from dataclasses import dataclass
 
-from relationship_pipeline_tests.oracle.mail import _raw_address
+from relationship_pipeline_tests.oracle.mail import raw_address
 from relationship_pipeline_tests.oracle.times import instant
 
 MAX_MINUTES = 24 * 60
@@ -103,7 +103,7 @@ def _is_organizers(row, people):
 
 
 def _party(party, people):
-    return people.person(people.address(_raw_address(party)))
+    return people.person(people.address(raw_address(party)))
 
 
 def _answer(status):

@@ -41,8 +41,10 @@ class People:
             if row.get("id") and (row.get("usertype") or "Member").lower() != "guest":
                 self._add_user(row)
         for addresses in contact_addresses:
-            for address in addresses:
-                self.alias.setdefault(address, addresses[0])
+            outside = [address for address in addresses if self.outside(self.person(address))]
+            first_known = next((self.alias[address] for address in outside if address in self.alias), None)
+            for address in outside:
+                self.alias.setdefault(address, first_known or outside[0])
 
     def _add_user(self, row):
         proxies = row.get("proxyaddresses") or []
