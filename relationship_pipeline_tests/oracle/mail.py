@@ -23,6 +23,8 @@ Readings where the specification leaves room:
   email without a sender.
 - Recipients are counted as distinct addresses, unresolved ones included, nameless blanks not. Bulk is judged on the
   whole email: the union of its recipients, its sender, the headers of any of its copies.
+- The two base64 alphabets of a conversationId are the standard one and Exchange's, in which `-` is `/` and `_` is `+`
+  (the reverse of RFC 4648): only so do conversationId and conversationIndex agree in the rows of the documentation.
 - Missing sentDateTime counts as clock_corrected too.
 - `mailboxes_expected` counts the members; `mailboxes_read` those of them with a message row in the export or a
   summary row that names no error. `status` is `partial` where the cap cut, else `complete`.
@@ -249,7 +251,8 @@ def conversation_key(conversation_id, conversation_index):
 def _decode(text):
     if not isinstance(text, str):
         return b""
-    text = text.strip().rstrip("=").replace("-", "+").replace("_", "/")
+    # Exchange's URL-safe alphabet is not RFC 4648's: `-` stands for `/` and `_` for `+`.
+    text = text.strip().rstrip("=").replace("-", "/").replace("_", "+")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
