@@ -332,6 +332,9 @@ _SKEWS = {
     "1601": lambda at: at.replace(year=1601),
     "missing": lambda at: None,
 }
+_ANSWERED_AFTER = [None, timedelta(hours=2), timedelta(hours=168), timedelta(hours=168, minutes=1)]
+# Most mail lies in ordinary folders, so that most of a random tenant counts.
+_PLACES = ["Inbox", "Sent Items", "Projects", "Inbox", "Sent Items", "Projects", *FOLDERS[3:]]
 _HEADERS = [{}, {"List-Unsubscribe": "<mailto:x@y.example>"}, {"Auto-Submitted": "no"}, {"Precedence": "bulk"}]
 
 
@@ -346,24 +349,29 @@ def _minutes():
 
 @st.composite
 def _emails(draw, colleagues, contacts):
-    """A function from a number to the copies of one email, whose times end in that second: no two share an instant."""
+    """A function from a number to the copies of one email and of an answer to it, if it has one.
+
+    All times end in that second, so that no two emails share an instant.
+    """
     minutes = draw(_minutes())
     everybody = [*contacts, *colleagues, NOT_IN_SCOPE]
     sender = draw(st.sampled_from(everybody))
-    to = draw(st.lists(st.sampled_from([*colleagues, *contacts]), min_size=1, max_size=3, unique=True))
+    to = [draw(st.sampled_from(colleagues if sender in contacts else contacts))]
+    to += draw(st.lists(st.sampled_from([*colleagues, *contacts]), max_size=2))
     cc = draw(st.lists(st.sampled_from(everybody), max_size=2, unique=True))
     audience = draw(st.sampled_from([(), (), (), (UNRESOLVED,), tuple(f"list{n}@fabrikam.com" for n in range(51))]))
-    skew = draw(st.sampled_from(list(_SKEWS)))
+    skew = draw(st.sampled_from(["none"] * 8 + list(_SKEWS)))
     with_id = draw(st.sampled_from([True, True, True, False])) or skew == "missing"
-    kind = draw(st.sampled_from(["message", "message", "message", "eventMessageRequest"]))
+    kind = draw(st.sampled_from(["message"] * 5 + ["eventMessageRequest"]))
     conversation = draw(st.sampled_from(["one", "two", None]))
+    answered_after = draw(st.sampled_from(_ANSWERED_AFTER))
     headers = draw(st.sampled_from(_HEADERS))
     places = draw(
         st.lists(
             st.tuples(
                 st.sampled_from(colleagues),
                 st.sampled_from(_DELAYS),
-                st.sampled_from(FOLDERS),
+                st.sampled_from(_PLACES),
                 st.sampled_from(list(_SPELLINGS)),
                 st.booleans(),
             ),
@@ -395,6 +403,17 @@ def _emails(draw, colleagues, contacts):
                     item=f"{mailbox} mail {number}",
                     ODataType=f"#microsoft.graph.{kind}",
                     isDraft=folder == "Drafts",
+                )
+            )
+        if answered_after:
+            rows.append(
+                message(
+                    places[0][0],
+                    sender=to[0],
+                    to=[sender],
+                    at=at + answered_after,
+                    message_id=f"<Answer-{number}@mail.example>",
+                    conversation=conversation,
                 )
             )
         return rows
@@ -537,7 +556,7 @@ def tenants(draw, *, with_crm=False, max_emails=12, max_meetings=4):
     disabled = draw(st.sampled_from([None, *colleagues]))
     users = [user(address, aliases=ALIASES.get(address, ()), enabled=address != disabled) for address in colleagues]
     users.append(user("guest_partner@contoso.com", user_type="Guest", mail="carla@gmail.com", proxyAddresses=[]))
-    emails = draw(st.lists(_emails(colleagues, contacts), max_size=max_emails))
+    emails = draw(st.lists(_emails(colleagues, contacts), min_size=1, max_size=max_emails))
     meetings = draw(st.lists(_meetings(colleagues, contacts), max_size=max_meetings))
     messages = [row for number, copies in enumerate(emails, start=1) for row in copies(number)]
     events = [row for number, copies in enumerate(meetings) for row in copies(number)]
