@@ -10,8 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from relationship_pipeline.durable import put_bytes
+from relationship_pipeline.domain.months import add_months, month_of, month_range
+from relationship_pipeline.durable import make_folder, put_bytes
 from relationship_pipeline.errors import BadInput
+
+DOMAIN = "contoso.example"
 
 
 class DemoTenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,3 +39,27 @@ def read_demo(path: Path) -> DemoTenant | None:
 
 def write_demo(path: Path, tenant: DemoTenant) -> None:
     put_bytes(path, msgspec.json.encode(tenant))
+
+
+def generate(tenant: DemoTenant, folder: Path) -> None:
+    """Write the tenant as an export folder `export` and a CRM folder `crm` below `folder`, unless they are there whole."""
+    from relationship_pipeline.simulator.export import write_crm, write_export
+    from relationship_pipeline.simulator.scenario import Scenario
+    from relationship_pipeline.simulator.tenant import Tenant
+
+    done = folder / "generated"
+    if done.exists():
+        return
+    running = month_of(tenant.as_of)
+    scenario = Scenario(
+        seed=tenant.seed,
+        users=tenant.users,
+        months=tuple(month_range(add_months(running, -tenant.months), running)),
+        messages_per_month=70 * tenant.users,
+        now=tenant.as_of.isoformat(),
+        tenant_domain=DOMAIN,
+    )
+    make_folder(folder)
+    write_export(Tenant(scenario), folder / "export")
+    write_crm(Tenant(scenario), folder / "crm")
+    put_bytes(done, b"")
