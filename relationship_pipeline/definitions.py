@@ -3,6 +3,8 @@ data."""
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
 
 from relationship_pipeline.data_dir import open_settings, restrict_modes
@@ -28,5 +30,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
 
 
+# backfill_policy is marked beta in Dagster 1.13 and is what keeps a failed month from failing the others.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
 restrict_modes()
 defs = build_definitions(open_settings())

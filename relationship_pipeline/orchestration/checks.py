@@ -35,9 +35,9 @@ def email_checks(months: Mapping[str, Manifest]) -> list[dg.AssetCheckResult]:
         _result(
             "complete",
             {
-                month: ", ".join(quality["partial_reasons"]) or "partial"
+                month: ", ".join(quality["partial_reasons"])
                 for month, quality in qualities.items()
-                if set(quality["partial_reasons"]) - {"batch_cap"}
+                if len(quality["partial_reasons"]) > bool(quality["left_out_by_cap"])
             },
             dg.AssetCheckSeverity.WARN,
         ),

@@ -11,15 +11,15 @@ from typing import TypeVar
 
 import dagster as dg
 
-from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.errors import PipelineError, TryAgain
 from relationship_pipeline.settings import Settings
 
 T = TypeVar("T")
 
 
 def guarded(settings: Settings, work: Callable[[], T]) -> T:
-    """Run the work. A PipelineError becomes a failure with its one line and no retry; any other exception becomes a
-    failure that names its type and place in our code but not its text."""
+    """Run the work. A PipelineError becomes a failure with its one line, retried only if it is a TryAgain; any other
+    exception becomes a failure that names its type and place in our code but not its text, and is not retried."""
     check_home(settings)
     failure: dg.Failure
     try:
@@ -27,9 +27,12 @@ def guarded(settings: Settings, work: Callable[[], T]) -> T:
     except dg.Failure as error:
         failure = error
     except PipelineError as error:
-        failure = dg.Failure(str(error), allow_retries=False)
+        failure = dg.Failure(str(error), allow_retries=isinstance(error, TryAgain))
     except Exception as error:
-        failure = dg.Failure(f"unexpected {type(error).__name__} at {_place(error)}; its text is withheld from Dagster")
+        failure = dg.Failure(
+            f"unexpected {type(error).__name__} at {_place(error)}; its text, which could name people, is withheld",
+            allow_retries=False,
+        )
     raise failure
 
 
