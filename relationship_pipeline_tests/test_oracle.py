@@ -73,10 +73,9 @@ def batch(tables, month):
 
 def assert_batches_add_up(tables):
     """interfaces.md 6: copies read are kept, duplicate, dropped, left out by the cap or settled to another month."""
-    for row, detail in zip(tables["batches"], tables["batch_details"], strict=True):
-        parts = row["distinct_emails"] + row["duplicates"] + row["dropped"]
-        parts += detail["copies_left_out_by_cap"] + detail["copies_settled_to_earlier_month"]
-        assert row["copies_read"] == parts
+    parts = ("distinct_emails", "duplicates", "dropped", "left_out_copies", "settled_copies")
+    for row in tables["batches"]:
+        assert row["copies_read"] == sum(row[part] for part in parts)
 
 
 # --- spelling (N1, N11, B5, B7) ---------------------------------------------------------------------------------------
@@ -95,7 +94,7 @@ def assert_batches_add_up(tables):
         ("ana+news@fabrikam.com", "ana+news@fabrikam.com"),
         ("emil@BÜCHER.example", "emil@xn--bcher-kva.example"),
         ("o'day@fabrikam.com", "o'day@fabrikam.com"),
-        ("'ana@fabrikam.com", "'ana@fabrikam.com"),
+        ("'ana@fabrikam.com", ANA),
         ("ana@b@fabrikam.com", None),
         ("sales <.east@fabrikam.com", None),
         ("ana", None),
@@ -168,6 +167,8 @@ def test_n4_an_email_in_three_mailboxes_is_one_with_all_recipients(count):
         "mailboxes_expected": 3,
         "mailboxes_read": 3,
         "status": None,
+        "left_out_copies": 0,
+        "settled_copies": 0,
     }
     row = only(tables["contact_kpis"], contact_email=ANA)
     # 2.5 minutes for each of the three: two named, one by his mailbox alone (N9).
@@ -186,7 +187,7 @@ def test_b5_copies_on_both_sides_of_a_months_end_belong_to_the_earlier_month(cou
     february, march = batch(tables, "2025-02"), batch(tables, "2025-03")
     assert (february["copies_read"], february["distinct_emails"], february["duplicates"]) == (1, 1, 0)
     assert (march["copies_read"], march["distinct_emails"], march["duplicates"]) == (2, 0, 0)
-    assert only(tables["batch_details"], month="2025-03")["copies_settled_to_earlier_month"] == 2
+    assert march["settled_copies"] == 2
     assert only(tables["contact_kpis"], contact_email=ANA)["emails_received"] == 1
     assert_batches_add_up(tables)
 
@@ -225,7 +226,7 @@ def test_b2_the_cap_keeps_the_newest_and_marks_what_it_left_out(count):
     march = batch(tables, "2025-03")
     assert (march["copies_read"], march["distinct_emails"], march["duplicates"]) == (6, 2, 2)
     assert (march["left_out_by_cap"], march["status"]) == (1, "partial")
-    assert only(tables["batch_details"], month="2025-03")["copies_left_out_by_cap"] == 2
+    assert march["left_out_copies"] == 2
     row = only(tables["contact_kpis"], contact_email=ANA)
     assert (row["first_interaction_at"], row["computation_accuracy"]) == (day(4), "partial")
     assert_batches_add_up(tables)
@@ -517,6 +518,7 @@ def test_b4_next_meeting_within_92_days_after_the_running_month(count, start, ex
     tables = count([mail], meeting([MEGAN], organizer=MEGAN, attendees=[ANA], start=start))
     row = only(tables["contact_kpis"], contact_email=ANA)
     assert (row["next_meeting_at"], row["meetings_sent"]) == (expected, 0)
+    assert [row["start_at"] for row in tables["planned_meetings"]] == ([expected] if expected else [])
 
 
 # --- who knows whom (K2, K5) ------------------------------------------------------------------------------------------
@@ -546,6 +548,10 @@ def test_k2_the_gate_is_a_mail_of_ours_or_a_meeting_both_accepted(count):
     tie = pairs[ANA, MEGAN]
     assert (tie["emails_sent"], tie["emails_received"], tie["meetings"]) == (1, 2, 0)
     assert tie["last_interaction_at"] == day(5)
+    companies = {row["colleague_email"]: row for row in tables["who_knows_company"]}
+    assert set(companies) == {MEGAN, ALEX}
+    # Alex never wrote, but met Bert; the mail of Ana to both of them is a tie of his with the company too.
+    assert (companies[ALEX]["emails_received"], companies[ALEX]["meetings"]) == (1, 1)
 
 
 def test_k5_a_disabled_account_is_no_introducer(count):
