@@ -25,7 +25,7 @@ from relationship_pipeline_tests.factories import (
     write_export,
     x500,
 )
-from relationship_pipeline_tests.oracle import read_crm, read_export, recount
+from relationship_pipeline_tests.oracle import differences, read_crm, read_export, recount
 from relationship_pipeline_tests.oracle.addresses import normalise, registrable_domain
 from relationship_pipeline_tests.oracle.mail import conversation_key, internet_message_key
 
@@ -691,6 +691,14 @@ def test_every_way_of_writing_an_export_gives_the_same_tables(tmp_path):
     assert tables[0]["contact_kpis"][0]["meetings_sent"] == 1
 
 
+def test_events_are_the_meetings_where_there_is_no_calendar_view(tmp_path):
+    events = meeting([MEGAN], organizer=MEGAN, attendees=[ANA], start=day(4))
+    for folder, views in (("events", ()), ("both", meeting([MEGAN], organizer=MEGAN, attendees=[BERT], start=day(5)))):
+        write_export(tmp_path / folder, Message_v1=[], User_v1=USERS, Event_v1=events, CalendarView_v0=views)
+        tables = recount(read_export(tmp_path / folder), as_of=AS_OF, internal_domains=["contoso.com"])
+        assert [row["contact_email"] for row in tables["contact_kpis"]] == [BERT if views else ANA]
+
+
 def test_bad_rows_are_counted_by_reason(tmp_path):
     no_id, no_time = message(MEGAN, sender=ANA, at=day(3), id=None), message(MEGAN, sender=ANA, at=day(4))
     no_time["receivedDateTime"] = "yesterday"
@@ -737,6 +745,20 @@ def test_random_tenants_add_up(tenant: Tenant, tmp_path_factory):
         assert row["replies_by_us"] <= row["emails_sent"]
         for column in ("response_rate_by_us", "response_rate_by_them"):
             assert row[column] is None or 0 <= row[column] <= 1
+
+
+def test_differences_name_row_and_column():
+    recounted = [{"contact_email": ANA, "team_minutes": 0.1 + 0.2, "emails_sent": 1, "contact_name": None}]
+    same = {"contact_email": ANA, "team_minutes": 0.3, "emails_sent": 1, "contact_name": "Ana", "health_score": 7}
+    other = {"contact_email": BERT}
+    assert differences("contact_kpis", recounted, [same], ignore={"contact_name"}) == []
+    assert differences("contact_kpis", recounted, [same | {"emails_sent": 2}, other], ignore={"contact_name"}) == [
+        f"('{BERT}',): not in the recount",
+        f"('{ANA}',) emails_sent: recount 1 published 2",
+    ]
+    ties = [{"contact_email": ANA, "colleague_email": f"{number}@contoso.com"} for number in range(7)]
+    assert differences("who_knows_whom", ties, ties[2:]) == []
+    assert differences("who_knows_whom", ties, ties[3:]) == [f"{ANA}: 5 ties in the recount, 4 published"]
 
 
 def test_the_oracle_shares_no_code_with_the_package():
