@@ -271,11 +271,12 @@ class Tenant:
     internal_domains: list[str]
     datasets: dict[str, list[dict]]
     crm: dict[str, list[dict]] = field(default_factory=dict)
+    pascal: tuple[str, ...] = ()
     compress: bool = False
 
     def write(self, folder):
         """Write `<folder>/export`, and `<folder>/crm` if there are CRM rows; returns both paths (None without CRM)."""
-        export = write_export(folder / "export", files=2, compress=self.compress, **self.datasets)
+        export = write_export(folder / "export", files=2, pascal=self.pascal, compress=self.compress, **self.datasets)
         return export, write_crm(folder / "crm", **self.crm) if self.crm else None
 
 
@@ -577,5 +578,6 @@ def tenants(draw, *, with_crm=False, max_emails=12, max_meetings=4):
             ],
         },
         crm=draw(_crm(colleagues, contacts)) if with_crm else {},
+        pascal=draw(st.sampled_from([(), ("CalendarView_v0", "MailFolder_v0")])),
         compress=draw(st.booleans()),
     )

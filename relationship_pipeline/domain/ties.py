@@ -38,15 +38,16 @@ class TieConstants:
     """Weight of the geometric mean of the two directions, so that the same mail counts more when both write."""
     meeting: float = 1.0
     """A meeting stands for this many messages each way."""
-    contact_day: float = 2.0
+    contact_day: float = 3.0
     """What a UTC day with any contact counts beside its messages: ten mails on one day are not ten days of contact."""
     last_contact: float = 1.0
     """Weight of the recency of the last contact."""
     last_contact_half_life_days: float = 4.0
     months: float = 1.5
     """Weight of the logarithm of the calendar months with contact in the window."""
-    strength_scale: float = 17.0
-    """The score at which a tie reaches 63 of 100."""
+    strength_scale: float = 18.0
+    """The score at which a tie reaches 63 of 100. With the power it makes a strength read roughly as the chance in 100 of
+    contact within 30 days, as measured on two companies."""
     strength_power: float = 3.0
     strong_from: int = 70
     medium_from: int = 40
@@ -223,7 +224,9 @@ def points(parts: Mapping[str, float], total: int) -> dict[str, int]:
     Equal remainders go to the earlier part. Parts that are all 0 leave everything to the first.
     """
     whole = math.fsum(parts.values())
-    shares = [total * value / whole for value in parts.values()] if whole > 0 else [float(total)] + [0.0] * (len(parts) - 1)
+    shares = (
+        [total * value / whole for value in parts.values()] if whole > 0 else [float(total)] + [0.0] * (len(parts) - 1)
+    )
     floors = [math.floor(share) for share in shares]
     by_remainder = sorted(range(len(shares)), key=lambda i: (floors[i] - shares[i], i))
     for i in by_remainder[: total - sum(floors)]:

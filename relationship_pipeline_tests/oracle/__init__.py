@@ -13,10 +13,12 @@ docstrings of the modules say which reading is taken:
     kpis.py        N6-N11    the tables
     crm.py                   CRM rows from CSV
     recount.py               all of it together
+    compare.py               published tables against it
 """
 
+from relationship_pipeline_tests.oracle.compare import differences
 from relationship_pipeline_tests.oracle.crm import Crm, read_crm
 from relationship_pipeline_tests.oracle.export import Export, read_export
 from relationship_pipeline_tests.oracle.recount import recount
 
-__all__ = ["Crm", "Export", "read_crm", "read_export", "recount"]
+__all__ = ["Crm", "Export", "differences", "read_crm", "read_export", "recount"]

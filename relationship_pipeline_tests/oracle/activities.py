@@ -27,6 +27,8 @@ class Activity:
     accepted: set = field(default_factory=set)
     regarding: set = field(default_factory=set)
     """(record type, record id) the CRM says this is about"""
+    end: object = None
+    all_day: bool = False
 
     @property
     def direction(self):
@@ -77,6 +79,8 @@ def meeting_activity(meeting, people, regarding=frozenset()):
         minutes=meeting.minutes,
         accepted=meeting.accepted(),
         regarding=set(regarding),
+        end=meeting.end,
+        all_day=meeting.all_day,
     )
 
 

@@ -4,7 +4,7 @@ Readings where product.md leaves room:
 
 - `<…>`: the last closed pair counts; an unclosed `<` is just a character, and makes the address unresolved.
 - Prefixes and quotes are peeled until nothing changes, so `'MAILTO:a@b.c'` and `mailto:'a@b.c'` are the same address.
-  Quotes are peeled in pairs only: an apostrophe at one end is part of the address.
+  A quote at one end only is peeled too; one inside is part of the address.
 - "One `local@domain`": exactly one `@`, both sides filled, no white space, control character or angle bracket, no empty
   label in the domain. A domain of one label is a domain (it has no registrable domain, hence no account).
 - IDNA: UTS 46 mapping, applied only to domains with non-ASCII characters, so that `under_score.example` stays.
@@ -63,8 +63,7 @@ def peel(raw):
         for prefix in ("mailto:", "smtp:", "x500:"):
             if text.startswith(prefix):
                 text = text[len(prefix) :].strip()
-        if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
-            text = text[1:-1].strip()
+        text = text.strip("'\"").strip()
         if text == before:
             return text
 

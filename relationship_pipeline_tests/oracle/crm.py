@@ -5,8 +5,8 @@ Files (all optional, any order of columns, further columns ignored):
     accounts          accountid, name, websiteurl, emailaddress1..3, _primarycontactid_value
     contacts          contactid, fullname, emailaddress1..3, _parentcustomerid_value
     opportunities     opportunityid, name, _parentaccountid_value, _parentcontactid_value, _customerid_value,
-                      _ownerid_value
-    leads             leadid, fullname, companyname, emailaddress1..3, _ownerid_value
+                      _ownerid_value, statecode, estimatedvalue
+    leads             leadid, fullname, companyname, emailaddress1..3, _ownerid_value, statecode
     stakeholders      record_type (opportunity or lead), record_id, contactid
     opportunity_team  opportunityid, systemuserid                    (the sales team)
     phonecalls        activityid, from_address, to_addresses (`;`), directioncode (true is outgoing), actualstart,

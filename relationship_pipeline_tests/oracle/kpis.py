@@ -19,11 +19,12 @@ Readings where the specification leaves room:
 - `most_contacted`: sides `us` and `them`, top 3 by emails + meetings, then the last date (newest first), then address;
   emails both ways. A colleague's emails are those he sent to the record's contacts and those of theirs that name him
   in To or Cc.
-- `next_meeting_at`: the first start from `as_of` on, before 92 days after the end of the month of `as_of`, and only
-  if that month is among the collected ones.
-- `who_knows_whom`: all pairs that pass the gate of K2, unranked. Emails to more than 50 recipients neither open the
-  gate nor count; other bulk mail does. `meetings` are those of N10 with the colleague not declined. Colleagues with a
-  disabled account are left out (K5).
+- `next_meeting_at`, `planned_meetings`: starts from `as_of` on, before 92 days after the end of the month of `as_of`,
+  and only if that month is among the collected ones.
+- `who_knows_whom`, `who_knows_company`: all ties that pass the gate of K2, unranked, without strength. Emails to more
+  than 50 recipients neither open the gate nor count; other bulk mail does. `meetings` are those of N10 with the
+  colleague not declined. Colleagues with a disabled account are left out (K5). For a company the gate and the counts
+  are over all its contacts, each email and meeting once.
 - `computation_accuracy` is `partial` for all rows if a month the window touches is partial or not collected, else
   `complete`.
 """
@@ -229,23 +230,45 @@ def _met_on(side, record, activity):
     return named if record.team is None else named & record.team
 
 
-def who_knows_whom(activities, people):
-    pairs = defaultdict(list)
+def planned_meetings(planned, account_of):
+    return [
+        {
+            "contact_email": contact,
+            "account_id": account_of(contact),
+            "start_at": meeting.at,
+            "end_at": meeting.end,
+            "is_all_day": meeting.all_day,
+            "direction": meeting.direction,
+            "colleagues": len(meeting.inside),
+        }
+        for meeting in planned
+        for contact in sorted(meeting.outside)
+    ]
+
+
+def ties(activities, people, column, group_of):
+    """K2: who knows whom. `group_of(contact)` is what the tie is with, the contact itself or its account (None: no
+    tie); `column` is the name for it."""
+    pairs = defaultdict(dict)
     for activity in activities:
         if activity.kind == "phone_call" or activity.recipient_count > BULK_RECIPIENTS:
             continue
-        for contact in activity.outside:
+        for group in {group_of(contact) for contact in activity.outside} - {None}:
             for colleague in activity.inside if activity.by_us else activity.named_inside:
-                pairs[contact, colleague].append(activity)
+                pairs[group, colleague][activity.kind, activity.key] = activity
     rows = []
-    for (contact, colleague), shared in sorted(pairs.items()):
+    for (group, colleague), shared in sorted(pairs.items()):
+        shared = list(shared.values())
         emails_sent = sum(a.kind == "email" and a.by_us for a in shared)
-        met = any(a.kind == "meeting" and {contact, colleague} <= a.accepted for a in shared)
+        met = any(
+            colleague in a.accepted and any(group_of(contact) == group for contact in a.outside & a.accepted)
+            for a in shared
+        )
         if not people.users[colleague].enabled or not (emails_sent or met):
             continue
         rows.append(
             {
-                "contact_email": contact,
+                column: group,
                 "colleague_email": colleague,
                 "colleague_name": people.users[colleague].name,
                 "emails_sent": emails_sent,

@@ -120,14 +120,14 @@ def count_mail(export, people, months, cap):
                 "mailboxes_expected": len(people.by_mailbox),
                 "mailboxes_read": len(read_mailboxes),
                 "status": "partial" if left_out[month] else "complete",
+                "left_out_copies": sum(len(group) for group in left_out[month]),
+                "settled_copies": settled,
             }
         )
         details.append(
             {
                 "month": month,
                 "dropped_by_reason": dict(dropped[month]),
-                "copies_left_out_by_cap": sum(len(group) for group in left_out[month]),
-                "copies_settled_to_earlier_month": settled,
                 "clock_corrected": sum(email.clock_corrected for email in emails[month]),
             }
         )

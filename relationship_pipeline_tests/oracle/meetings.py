@@ -3,7 +3,7 @@
 Readings where the specification leaves room:
 
 - Copies that are drafts, private or confidential, or that lie in no member's mailbox, are left out one by one; so are
-  rows without an iCalUId or a start, and starts in a zone other than UTC.
+  rows without an id or a start, and starts in a zone other than UTC. Without an iCalUId the item id stands for it.
 - A meeting is cancelled if any copy of it says so.
 - Organizer, end and all-day are those of the organizer's copy, else of the first copy by (mailbox, item id). The
   organizer's copy lies in the organizer's mailbox, or says isOrganizer.
@@ -29,6 +29,8 @@ class Meeting:
 
     uid: str
     start: object
+    end: object
+    all_day: bool
     minutes: float
     cancelled: bool
     organizer: str | None
@@ -51,11 +53,11 @@ def count_meetings(export, people):
     for row in export.events():
         mailbox, item = str(row.get("puser")).lower(), row.get("id")
         start = _moment(row.get("start"))
-        if mailbox not in people.by_mailbox or not item or not row.get("icaluid") or start is None:
+        if mailbox not in people.by_mailbox or not item or start is None:
             continue
         if row.get("isdraft") or (row.get("sensitivity") or "normal").lower() in ("private", "confidential"):
             continue
-        copies[row["icaluid"], start][mailbox, item] = row
+        copies[row.get("icaluid") or item, start][mailbox, item] = row
     return [_meeting(uid, start, group, people) for (uid, start), group in copies.items()]
 
 
@@ -90,6 +92,8 @@ def _meeting(uid, start, group, people):
     return Meeting(
         uid=uid,
         start=start,
+        end=end,
+        all_day=bool(leading.get("isallday")),
         minutes=min(max(minutes, 0.0), MAX_MINUTES),
         cancelled=any(row.get("iscancelled") for row in in_order),
         organizer=organizer,

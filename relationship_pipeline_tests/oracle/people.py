@@ -50,7 +50,7 @@ class People:
         proxies = row.get("proxyaddresses") or []
         primary_proxies = [proxy for proxy in proxies if proxy.startswith("SMTP:")]
         spellings = [row.get("mail"), *primary_proxies, row.get("userprincipalname"), *proxies]
-        spellings = [raw for raw in spellings if raw]
+        spellings = [raw for raw in spellings if peel(raw)]
         mailbox = row["id"].lower()
         resolved = [normalise(raw) for raw in spellings if normalise(raw)]
         primary = resolved[0] if resolved else peel(spellings[0]) if spellings else mailbox

@@ -27,8 +27,10 @@ def recount(
 
     `as_of` is an aware UTC datetime, `months` the collected months as `YYYY-MM` (default: B1's twelve and the running
     one), `crm` a `Crm` or None. Returns a dict of tables, each a list of dicts: batches, contact_kpis, account_kpis,
-    opportunity_kpis, lead_kpis, most_contacted, daily_activity, who_knows_whom; further `batch_details` (the terms of
-    the equation in interfaces.md 6 that are no columns, and reasons) and `rejected` (rows that belong to no month).
+    opportunity_kpis, lead_kpis, most_contacted, daily_activity, planned_meetings, who_knows_whom, who_knows_company;
+    further `batch_details` (dropped copies by reason, corrected clocks) and `rejected` (rows that belong to no month).
+    `batches` carries the two terms of the equation in interfaces.md 6 that are no column there: left_out_copies and
+    settled_copies.
     """
     months = sorted(months or months_up_to(as_of))
     crm = crm or crm_rows.Crm({})
@@ -37,7 +39,8 @@ def recount(
     emails, batches, batch_details, rejected = count_mail(export, people, months, cap)
     counted, planned = _activities(export, people, emails, months, as_of, crm)
 
-    records = _records(counted, people, crm, free_mail_domains)
+    account_of = _accounts(people, crm, free_mail_domains)
+    records = _records(counted, people, crm, account_of, free_mail_domains)
     accuracy = _accuracy(batches, as_of)
     links, planned_links = kpis.index_by_link(counted), kpis.index_by_link(planned)
     tables = {
@@ -50,7 +53,9 @@ def recount(
         "lead_kpis": [],
         "most_contacted": [],
         "daily_activity": [],
-        "who_knows_whom": kpis.who_knows_whom(counted, people),
+        "planned_meetings": kpis.planned_meetings(planned, account_of),
+        "who_knows_whom": kpis.ties(counted, people, "contact_email", lambda contact: contact),
+        "who_knows_company": kpis.ties(counted, people, "account_id", account_of),
     }
     for record, description in records:
         activities = kpis.activities_of(record, links)
@@ -84,18 +89,14 @@ def _activities(export, people, emails, months, as_of, crm):
     return [activity for activity in counted if activity], [activity for activity in planned if activity]
 
 
-def _records(counted, people, crm, free_mail_domains):
-    """-> [(Record, the columns that describe it)] for every contact, account, opportunity and lead."""
+def _accounts(people, crm, free_mail_domains):
+    """-> the function from a contact to its account_id (N11)."""
     persons = crm_rows.contact_persons(crm, people)
     crm_accounts = crm.by_id("accounts", "accountid")
-    names, parents = {}, {}
+    parents = {}
     for row in crm.rows("contacts", "contactid"):
-        if row["contactid"] in persons:
-            person = persons[row["contactid"]]
-            if row.get("fullname"):
-                names.setdefault(person, row["fullname"])
-            if row.get("_parentcustomerid_value") in crm_accounts:
-                parents.setdefault(person, row["_parentcustomerid_value"])
+        if row["contactid"] in persons and row.get("_parentcustomerid_value") in crm_accounts:
+            parents.setdefault(persons[row["contactid"]], row["_parentcustomerid_value"])
     by_domain = {}
     for account_id, row in crm_accounts.items():
         by_domain.setdefault(crm_rows.account_domain(row, free_mail_domains), account_id)
@@ -107,6 +108,18 @@ def _records(counted, people, crm, free_mail_domains):
         if domain is None or domain in free_mail_domains or is_below(contact.split("@")[1], free_mail_domains):
             return None
         return by_domain.get(domain, domain)
+
+    return account_of
+
+
+def _records(counted, people, crm, account_of, free_mail_domains):
+    """-> [(Record, the columns that describe it)] for every contact, account, opportunity and lead."""
+    persons = crm_rows.contact_persons(crm, people)
+    crm_accounts = crm.by_id("accounts", "accountid")
+    names = {}
+    for row in crm.rows("contacts", "contactid"):
+        if row["contactid"] in persons and row.get("fullname"):
+            names.setdefault(persons[row["contactid"]], row["fullname"])
 
     # A contact has a row for what counts for it, which for an email or call needs somebody in scope (N7).
     seen = {contact for activity in counted if activity.inside for contact in activity.outside}
@@ -162,7 +175,14 @@ def _opportunity(row, crm, people, persons):
         team=team,
         only_if_regarding={primary} - {None},
     )
-    return record, {"opportunity_id": opportunity, "opportunity_name": row.get("name"), "account_id": account}
+    value = row.get("estimatedvalue")
+    return record, {
+        "opportunity_id": opportunity,
+        "opportunity_name": row.get("name"),
+        "account_id": account,
+        "opportunity_state": {"0": "open", "1": "won", "2": "lost"}.get(row.get("statecode")),
+        "estimated_value": float(value) if value else None,
+    }
 
 
 def _lead(row, crm, people, persons):
@@ -174,7 +194,12 @@ def _lead(row, crm, people, persons):
         outside=own | _stakeholders("lead", lead, crm, persons),
         team=crm_rows.user(row.get("_ownerid_value"), people),
     )
-    return record, {"lead_id": lead, "lead_name": row.get("fullname"), "company_name": row.get("companyname")}
+    return record, {
+        "lead_id": lead,
+        "lead_name": row.get("fullname"),
+        "company_name": row.get("companyname"),
+        "lead_state": {"0": "open", "1": "qualified", "2": "disqualified"}.get(row.get("statecode")),
+    }
 
 
 def _stakeholders(record_type, record_id, crm, persons):
