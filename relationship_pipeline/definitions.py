@@ -23,7 +23,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     months = monthly_partitions(settings)
     return dg.Definitions(
         assets=[*collect_assets(settings, months), *derive_assets(settings, months), *publish_assets(settings)],
-        jobs=[*asset_jobs(months), *protect_jobs(settings)],
+        jobs=[*asset_jobs(), *protect_jobs(settings)],
         schedules=[daily_refresh_schedule(settings)],
         sensors=protect_sensors(settings),
         executor=dg.in_process_executor,

@@ -1,6 +1,7 @@
 """What one asset or command does, in plain functions: check consent, take the lock, call the rooms in order.
 
-Knows neither Dagster nor the command line; both call this.
+Knows neither Dagster nor the command line; both call this. Rooms that need Arrow are imported where they are used: Dagster
+imports this module each time it loads the code location (performance.md P9).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relationship_pipeline.consent.enforcement import groups_needed, read_rules, record_memberships
 from relationship_pipeline.consent.fence import locked
@@ -19,14 +20,14 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import month_end, month_of, month_range, months_due
 from relationship_pipeline.errors import BadInput
-from relationship_pipeline.lake import collect as lake_collect
-from relationship_pipeline.lake.collect import EMAIL_TABLE
-from relationship_pipeline.lake.directory import store_directory
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.settings import Settings, SourceKind
 from relationship_pipeline.sources.base import ReadScope, Source
 from relationship_pipeline.sources.demo import generate, read_demo
+
+if TYPE_CHECKING:
+    from relationship_pipeline.lake.collect import Collection
 
 Report = Callable[[str], None]
 
@@ -71,7 +72,7 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
     epoch = settings.layout.epoch(record.epoch)
     landed = {}
     for month in month_range(record.first_month, month_of(now)):
-        manifest = read_manifest(epoch.month(EMAIL_TABLE, month))
+        manifest = read_manifest(epoch.month("email", month))
         if manifest is not None:
             landed[month] = manifest.created_at
     return months_due(now, landed, record.first_month)
@@ -90,15 +91,21 @@ def read_crm(work: Work) -> Mapping[str, int]:
 
 def collect_emails(work: Work, month: str) -> Manifest:
     """Read one month of emails and commit it. Raises ConsentRefused, BadInput, Refused, PipelineError (disk full)."""
+    from relationship_pipeline.lake import collect as lake_collect
+
     reading = _Reading(work, _require_window(work, month))
     staged = reading.source.stage_emails(month, reading.scope, reading.stage, reading.checkpoint, work.report)
     manifest = lake_collect.collect_emails(reading.collection, month, staged)
-    work.report(f"{month}: {manifest.quality['distinct_emails']:,} emails from {manifest.quality['copies_read']:,} copies")
+    work.report(
+        f"{month}: {manifest.quality['distinct_emails']:,} emails from {manifest.quality['copies_read']:,} copies"
+    )
     return manifest
 
 
 def collect_meetings(work: Work, month: str) -> Manifest:
     """Read one month of meetings and commit it."""
+    from relationship_pipeline.lake import collect as lake_collect
+
     reading = _Reading(work, _require_window(work, month))
     staged = reading.source.stage_meetings(month, reading.scope, reading.stage, reading.checkpoint, work.report)
     return lake_collect.collect_meetings(reading.collection, month, staged)
@@ -106,6 +113,8 @@ def collect_meetings(work: Work, month: str) -> Manifest:
 
 def collect_planned_meetings(work: Work) -> Manifest:
     """Read the meetings of the 92 days after the running month and replace what was planned before (B4)."""
+    from relationship_pipeline.lake import collect as lake_collect
+
     reading = _Reading(work, work.ledger.require(Purpose.COLLECT))
     start = month_end(month_of(work.settings.now()))
     staged = reading.source.stage_planned_meetings(
@@ -118,6 +127,9 @@ class _Reading:
     """One piece of collection under one consent: source, directory, rules and fence, read now."""
 
     def __init__(self, work: Work, record: ConsentRecord) -> None:
+        from relationship_pipeline.lake.collect import Collection
+        from relationship_pipeline.lake.directory import store_directory
+
         settings, layout = work.settings, work.settings.layout
         self.epoch = layout.epoch(record.epoch)
         self.stage = self.epoch.stage
@@ -131,7 +143,7 @@ class _Reading:
             directory, self.directory_manifest = store_directory(self.epoch, directory, fence)
         rules = read_rules(layout, record.epoch, directory, settings, datetime.now(UTC))
         self.scope = ReadScope(rules.readable_mailboxes)
-        self.collection = lake_collect.Collection(
+        self.collection: Collection = Collection(
             layout=layout, epoch=record.epoch, rules=rules, directory=directory, settings=settings, fence=fence
         )
 

@@ -15,7 +15,6 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import LIVE_STATES
 from relationship_pipeline.domain.months import MONTHS_OF_HISTORY, add_months, month_of, month_range
 from relationship_pipeline.errors import BadInput
-from relationship_pipeline.publishing.query import query
 from relationship_pipeline.settings import Settings, SourceKind
 from relationship_pipeline.sources.demo import DemoTenant, read_demo, write_demo
 

@@ -17,7 +17,7 @@ from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.sources.base import Directory
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 DIRECTORY_TABLE = "directory"
 FILES = ("users", "addresses", "group_members", "domains")
@@ -45,7 +45,9 @@ def store_directory(epoch: EpochLayout, directory: Directory, fence: CommitFence
     for name in FILES:
         temp = temp_path(folder, ".parquet")
         table = getattr(merged, name)
-        pq.write_table(table.sort_by([(column, "ascending") for column in table.column_names[:2]]), temp, compression="zstd")
+        pq.write_table(
+            table.sort_by([(column, "ascending") for column in table.column_names[:2]]), temp, compression="zstd"
+        )
         files.append(adopt_part(temp, name, table.num_rows))
     manifest = commit_manifest(folder, epoch=epoch.epoch, table=DIRECTORY_TABLE, month=None, files=files, fence=fence)
     return merged, manifest
@@ -60,7 +62,9 @@ def keep_gone(earlier: Directory | None, now: Directory) -> Directory:
     if earlier is None:
         return now
     listed = now.users.column("user_id")
-    missing = earlier.users.filter(pc.invert(pc.is_in(earlier.users.column("user_id"), value_set=listed.combine_chunks())))
+    missing = earlier.users.filter(
+        pc.invert(pc.is_in(earlier.users.column("user_id"), value_set=listed.combine_chunks()))
+    )
     if not missing.num_rows:
         return now
     position = missing.schema.get_field_index("is_gone")
@@ -68,9 +72,11 @@ def keep_gone(earlier: Directory | None, now: Directory) -> Directory:
     theirs = earlier.addresses.filter(
         pc.and_(
             pc.is_in(earlier.addresses.column("user_id"), value_set=missing.column("user_id").combine_chunks()),
-            pc.invert(pc.is_in(earlier.addresses.column("address"), value_set=now.addresses.column("address").combine_chunks())),
+            pc.invert(
+                pc.is_in(
+                    earlier.addresses.column("address"), value_set=now.addresses.column("address").combine_chunks()
+                )
+            ),
         )
     )
-    return replace(
-        now, users=pa.concat_tables([now.users, gone]), addresses=pa.concat_tables([now.addresses, theirs])
-    )
+    return replace(now, users=pa.concat_tables([now.users, gone]), addresses=pa.concat_tables([now.addresses, theirs]))
