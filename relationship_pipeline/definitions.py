@@ -17,6 +17,8 @@ from relationship_pipeline.orchestration.protect import protect_jobs, protect_se
 from relationship_pipeline.orchestration.schedules import daily_refresh_schedule
 from relationship_pipeline.settings import Settings
 
+EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything this code location holds, for these settings."""
@@ -26,7 +28,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         jobs=[*asset_jobs(), *protect_jobs(settings)],
         schedules=[daily_refresh_schedule(settings)],
         sensors=protect_sensors(settings),
-        executor=dg.in_process_executor,
+        executor=EXECUTORS[settings.executor],
     )
 
 
