@@ -24,7 +24,7 @@ from relationship_pipeline.lake.manifest import DataFile, Manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
 from relationship_pipeline.layout import Layout
-from relationship_pipeline.schemas import STAGED_EMAIL
+from relationship_pipeline.schemas import STAGED_EMAIL, STAGED_MEETING
 from relationship_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,6 +103,79 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
         )
 
 
+def collect_meetings(collection: Collection, month: str, staged: Staged) -> Manifest:
+    """Replace the month of the lake table `meetings`; otherwise as `collect_emails`."""
+    folder = collection.layout.epoch(collection.epoch).month(MEETINGS_TABLE, month)
+    return _collect_calendar(collection, MEETINGS_TABLE, month, folder, (month_start(month), month_end(month)), staged)
+
+
+def collect_planned_meetings(collection: Collection, start: datetime, end: datetime, staged: Staged) -> Manifest:
+    """Replace the lake table `planned_meetings` by the meetings that start in [start, end) (B4); nothing that an
+    earlier run had collected stays. Raises as `collect_emails`."""
+    folder = collection.layout.epoch(collection.epoch).table(PLANNED_TABLE)
+    return _collect_calendar(collection, PLANNED_TABLE, None, folder, (start, end), staged)
+
+
+def _collect_calendar(
+    collection: Collection,
+    table: str,
+    month: str | None,
+    folder: Path,
+    interval: tuple[datetime, datetime],
+    staged: Staged,
+) -> Manifest:
+    parameters = {"starts": interval[0], "ends": interval[1]}
+    include_private = {"include_private": collection.settings.meetings.include_private}
+    with _work(collection, table, month) as engine:
+        earlier = open_table(folder) if month else None
+        _register_rules(engine, collection, staged)
+        _view_staged(engine, staged.files, STAGED_MEETING)
+        create_table(engine, "read_meetings", _model("read_meetings"), parameters)
+        create_table(engine, "meeting_people", _model("meeting_people"))
+        _register_resolved(engine, collection.directory, "meeting_people")
+        create_table(engine, "resolved_people", _model("resolved_people"))
+        create_table(engine, "meeting_copies", _model("meeting_copies"), include_private)
+        if earlier is not None and earlier.files:
+            files = [str(path) for path in earlier.paths(folder)]
+            engine.execute(f"insert into meeting_copies by name {_model('earlier_meetings')}", {"files": files})
+        create_table(engine, "ranked_meetings", _model("ranked_meetings"))
+        hidden = [address for (address,) in engine.execute(_model("hidden_in_meetings")).fetchall()]
+        part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
+        quality, first_at, last_at = _meeting_quality(engine, staged, parameters)
+        return commit_manifest(
+            folder,
+            epoch=collection.epoch,
+            table=table,
+            month=month,
+            files=part,
+            fence=collection.fence,
+            quality=quality,
+            first_at=first_at,
+            last_at=last_at,
+        )
+
+
+def _meeting_quality(
+    engine: duckdb.DuckDBPyConnection, staged: Staged, parameters: dict[str, Any]
+) -> tuple[dict[str, Any], datetime | None, datetime | None]:
+    """The quality record of meetings: copies_read = distinct_meetings + duplicates + sum(dropped)."""
+    counts = _one_row(engine, _model("meeting_counts"))
+    dropped = dict(staged.rejected)
+    for model, values in (("unread_meetings", parameters), ("dropped_meetings", None)):
+        for reason, copies in engine.execute(_model(model), values).fetchall():
+            dropped[reason] = dropped.get(reason, 0) + copies
+    quality = {
+        "copies_read": counts["distinct_meetings"] + counts["duplicates"] + sum(dropped.values()),
+        "distinct_meetings": counts["distinct_meetings"],
+        "duplicates": counts["duplicates"],
+        "dropped": dict(sorted(dropped.items())),
+        "unresolved_addresses": counts["unresolved_addresses"],
+        "kept_earlier": counts["kept_earlier"],
+        **_reading(staged, list(staged.partial_reasons)),
+    }
+    return quality, counts["first_at"], counts["last_at"]
+
+
 def _email_quality(
     engine: duckdb.DuckDBPyConnection, staged: Staged, parameters: dict[str, Any]
 ) -> tuple[dict[str, Any], datetime | None, datetime | None]:
@@ -112,8 +185,9 @@ def _email_quality(
     """
     counts = _one_row(engine, _model("email_counts"))
     dropped = dict(staged.rejected)
-    dropped |= dict(engine.execute(_model("left_unread"), parameters).fetchall())
-    dropped |= dict(engine.execute(_model("dropped_copies")).fetchall())
+    for model, values in (("unread_copies", parameters), ("dropped_copies", None)):
+        for reason, copies in engine.execute(_model(model), values).fetchall():
+            dropped[reason] = dropped.get(reason, 0) + copies
     if counts["meeting_messages"]:
         dropped["meeting_message"] = counts["meeting_messages"]
     reasons = list(staged.partial_reasons)
@@ -176,23 +250,27 @@ def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schem
 
     paths = [str(path) for path in files]
     if paths:
-        engine.read_parquet(paths, filename=True, file_row_number=True).create_view("staged")
+        engine.read_parquet(paths, filename=True, file_row_number=True, hive_partitioning=False).create_view("staged")
     else:
         row_names = [pa.field("filename", pa.string()), pa.field("file_row_number", pa.int64())]
         engine.register("staged", pa.schema([*schema, *row_names]).empty_table())
 
 
 def _resolve_odd_rows(engine: duckdb.DuckDBPyConnection, directory: Directory) -> None:
-    """Tables odd_addresses and odd_rows: addresses that need more than lower case, each distinct one seen once."""
+    """Tables odd_addresses and odd_rows: rows with addresses that need more than lower case."""
+    create_table(engine, "odd_addresses", _model("odd_addresses"))
+    _register_resolved(engine, directory, "odd_addresses")
+    create_table(engine, "odd_rows", _model("odd_rows"))
+
+
+def _register_resolved(engine: duckdb.DuckDBPyConnection, directory: Directory, table: str) -> None:
+    """Register resolved(raw, address): what the distinct `raw` texts of a table mean (N1, X500 by the directory)."""
     import pyarrow as pa
 
-    create_table(engine, "odd_addresses", _model("odd_addresses"))
-    raw = [text for (text,) in engine.execute("select distinct raw from odd_addresses order by raw").fetchall()]
+    raw = [text for (text,) in engine.table(table).project("raw").distinct().fetchall() if text is not None]
     legacy = _legacy_addresses(directory)
-    addresses = [_resolve(text, legacy) for text in raw]
     schema = pa.schema([("raw", pa.string()), ("address", pa.string())])
-    engine.register("resolved", pa.table([raw, addresses], schema=schema))
-    create_table(engine, "odd_rows", _model("odd_rows"))
+    engine.register("resolved", pa.table([raw, [_resolve(text, legacy) for text in raw]], schema=schema))
 
 
 def _resolve(raw: str | None, legacy: dict[str, str | None]) -> str | None:

@@ -463,7 +463,7 @@ def _staged(
     if has_summaries and missing:
         reasons.append(f"the export has no summary of {len(missing)} mailboxes")
     return Staged(
-        files=files,
+        files=tuple(files),
         rejected=dict(rejected),
         mailboxes={
             "expected": len(mailboxes),
@@ -629,11 +629,11 @@ def _record(engine: duckdb.DuckDBPyConnection, folder: Path) -> SplitRecord:
         files = sorted(str(path) for path in bucket.iterdir())
         if kind == "rejected":
             reason, _, month = detail.rpartition(".")
-            count = engine.execute("select count(*) from read_parquet($files)", {"files": files}).fetchone()
+            count = engine.execute("select count(*) from read_parquet($files, hive_partitioning = false)", {"files": files}).fetchone()
             rejected.setdefault(month, Counter())[reason] += count[0] if count else 0
             shutil.rmtree(bucket)
             continue
-        owners = engine.execute("select distinct mailbox from read_parquet($files)", {"files": files}).fetchall()
+        owners = engine.execute("select distinct mailbox from read_parquet($files, hive_partitioning = false)", {"files": files}).fetchall()
         if kind == "summary":
             summaries.update({mailbox: detail for (mailbox,) in owners if mailbox})
             shutil.rmtree(bucket)

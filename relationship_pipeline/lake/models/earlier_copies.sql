@@ -18,7 +18,7 @@ select
     false as is_draft,
     0 as unresolved,
     true as is_earlier
-from read_parquet($files) as earlier
+from read_parquet($files, hive_partitioning = false) as earlier
 where
     not exists (
         select 1
