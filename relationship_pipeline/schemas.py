@@ -172,19 +172,19 @@ _COUNTED = (
 _PAIRED = (
     ("replies_by_us", _COUNT, "Distinct emails of ours that answer one of theirs within 168 hours (N8)"),
     ("replies_by_them", _COUNT, "Distinct emails of theirs that answer one of ours within 168 hours (N8)"),
-    ("conversations_started_by_us", _COUNT, "Conversations whose earliest counted email in the window is ours (N8)"),
+    ("conversations_started_by_us", _COUNT, "Conversations whose earliest counted email in the window is ours"),
     (
         "conversations_started_by_them",
         _COUNT,
-        "Conversations whose earliest counted email in the window is theirs (N8)",
+        "Conversations whose earliest counted email in the window is theirs",
     ),
     ("team_minutes", _NUMBER, "Time that our side spent on email, meetings and calls, in minutes (N9, N10)"),
     ("customer_minutes", _NUMBER, "Time that the outside spent on email, meetings and calls, in minutes (N9, N10)"),
-    ("response_rate_by_us", _NUMBER, "Share, 0 to 1, of their answered or 168 hours old emails that we answered (N8)"),
+    ("response_rate_by_us", _NUMBER, "Share of their answered or 168 hours old emails that we answered (N8)"),
     (
         "response_rate_by_them",
         _NUMBER,
-        "Share, 0 to 1, of our answered or 168 hours old emails that they answered (N8)",
+        "Share of our answered or 168 hours old emails that they answered (N8)",
     ),
     ("median_response_hours_by_us", _NUMBER, "Median hours from their email to our answer (N8)"),
     ("median_response_hours_by_them", _NUMBER, "Median hours from our email to their answer (N8)"),
@@ -206,7 +206,7 @@ _RECENCY_AND_HEALTH = (
     (
         "health_score",
         _SCORE,
-        "Relationship health, 0 to 100; null under 3 interactions. No content is read: no sentiment",
+        "0 to 100; null under 3 interactions. No content is read, so there is no sentiment",
     ),
     (
         "health_state",
@@ -215,7 +215,7 @@ _RECENCY_AND_HEALTH = (
     ),
     ("health_trend", _TEXT, "improving, steady, declining, not_enough_info or not_applicable"),
     ("health_reasons", _TEXT, "The two biggest reasons for the score, in a plain sentence"),
-    ("computation_accuracy", _TEXT, "full, or partial when a month of the window is missing or incomplete (B2)"),
+    ("computation_accuracy", _TEXT, "complete, or partial when a month of the window is missing or incomplete (B2)"),
     ("updated_at", INSTANT, "When the newest month behind the row was read"),
     _AS_OF,
 )
@@ -242,7 +242,7 @@ PUBLISHED: dict[str, PublishedTable] = {
             (
                 "contact_name",
                 _TEXT,
-                "Name from the CRM, else from the contact's own email; null where neither is known",
+                "Name from the CRM, else from the contact's own emails; null if unknown",
             ),
             ("account_id", _TEXT, "Account of the contact; null for free-mail addresses without a CRM account (N11)"),
             *_COUNTED,
@@ -268,8 +268,8 @@ PUBLISHED: dict[str, PublishedTable] = {
         ("account_id",),
     ),
     "opportunity_kpis": PublishedTable(
-        "Relationship KPIs of each opportunity of the CRM: its team against its contact, stakeholders and the account's "
-        "primary contact.",
+        "Relationship KPIs of each opportunity: its team against its contact, stakeholders and the account's primary "
+        "contact.",
         KPIS,
         (
             ("opportunity_id", _TEXT, "CRM opportunity id"),
