@@ -6,9 +6,8 @@ table never lets a control character reach a terminal.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -26,6 +25,8 @@ TABLE_ROWS = 1_000
 
 FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 """What makes a spreadsheet take text for a formula; the full-width forms are folded to the plain ones by some."""
+
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 class Format(StrEnum):
@@ -102,18 +103,17 @@ def _as_text(value: Any) -> str:
 
 def _write_csv(names: list[str], batches: Iterator[list[list[Any]]], write: Callable[[str], object]) -> int:
     count = 0
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([inert(name) for name in names])
+    write(",".join(map(_cell, names)) + "\n")
     for rows in batches:
-        for row in rows:
-            writer.writerow([inert(value) if isinstance(value, str) else _as_text(value) for value in row])
+        write("".join(",".join(map(_cell, row)) + "\n" for row in rows))
         count += len(rows)
-        write(buffer.getvalue())
-        buffer.seek(0)
-        buffer.truncate()
-    write(buffer.getvalue())
     return count
+
+
+def _cell(value: Any) -> str:
+    """RFC 4180; the standard library's writer does not quote a lone carriage return before Python 3.13."""
+    text = inert(value) if isinstance(value, str) else _as_text(value)
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
 def _write_json(names: list[str], batches: Iterator[list[list[Any]]], write: Callable[[str], object]) -> int:
