@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class PipelineError(Exception):
-    """Something the user can mend. The command line prints it as one line and exits 1; Dagster shows it as a failure."""
+    """Something the user can mend. The command line prints one line and exits 1; Dagster shows a failure."""
 
 
 class ConsentRefused(PipelineError):
@@ -25,3 +25,7 @@ class BadLake(PipelineError):
 
 class Refused(PipelineError):
     """A role, lock or state forbids it; says which command would allow it."""
+
+
+class TryAgain(PipelineError):
+    """A passing fault of something outside (throttling, network); the same run may succeed later."""
