@@ -23,11 +23,25 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """How far a month is known to hold one mailbox: every copy received before `until`. `walked_at` is when the whole
+    month was last read, which is also when deletions in the mailbox were last mirrored."""
+
+    until: datetime
+    walked_at: datetime
+
+
+@dataclass(frozen=True)
 class ReadScope:
     """Which mailboxes (directory object ids) may be read at this moment (O1-O3). Sources that read mailbox by mailbox
-    never ask for others; the collection step filters again."""
+    never ask for others; the collection step filters again.
+
+    `held` is the `Staged.coverage` of the month as it was last committed: a source may then read only what is new
+    (B3). Empty: the month is read whole.
+    """
 
     mailboxes: Collection[str]
+    held: Mapping[str, Coverage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,10 @@ class Staged:
     `impossible_date`, …). `mailboxes` counts mailboxes by outcome: `expected`, `done`, `missing`, `refused`, `gone`,
     `no_mailbox`, `parked`. `read_mailboxes` are those whose month is complete: copies held earlier from any other
     mailbox are kept (O1). `partial_reasons` name why the month is incomplete, empty when it is whole.
-    `identity` changes when the source's rows for the month may have changed.
+
+    `read_since` holds, for mailboxes of which only what is new was read (B3), the instant from which they were: copies
+    held earlier from such a mailbox and received before that instant are kept, unless a staged row (before any drop
+    rule) has the same item id. `coverage` is to be committed with the month and handed back as `ReadScope.held`.
     """
 
     files: tuple[Path, ...]
@@ -60,6 +77,8 @@ class Staged:
     walked_copies: int | None = None
     partial_reasons: tuple[str, ...] = ()
     not_provided: tuple[str, ...] = ()
+    read_since: Mapping[str, datetime] = field(default_factory=dict)
+    coverage: Mapping[str, Coverage] = field(default_factory=dict)
 
 
 class Source(Protocol):
