@@ -1,4 +1,4 @@
-"""The control ledger: who consented to what and when, and which role may see what. SQLite, one file, append-only events.
+"""The control ledger: who consented to what and when, and which role may see what. SQLite, append-only events.
 
 The only personal field is the administrator's recorded name. Everything else personal (opt-outs, snapshots) lies in the
 epoch's own ledger. Fails closed: a ledger that cannot be read refuses (C4).
@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from relationship_pipeline.consent.epoch_ledger import create_epoch_ledger
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.consent import (
     CONSENT_TEXT_VERSION,
@@ -52,8 +53,8 @@ create table if not exists role (
 );
 insert or ignore into role values ('salesperson'), ('sales_manager'), ('guest');
 """
+_LAST = "select * from consent_event order by seq desc limit 1"
 _FIRST_GRANTS = [(role, grant) for role in ("salesperson", "sales_manager") for grant in ("kpis", "who_knows_whom")]
-_COLUMNS = "epoch, state, level, admin, admin_role, verified, text_version, granted_at, changed_at, first_month"
 
 
 class ControlLedger:
@@ -88,7 +89,7 @@ class ControlLedger:
         if not self.layout.control_ledger.exists():
             return None
         with self.connect() as connection:
-            row = connection.execute(f"select {_COLUMNS} from consent_event order by seq desc limit 1").fetchone()
+            row = connection.execute(_LAST).fetchone()
         return _record(row) if row else None
 
     def history(self) -> list[tuple[ConsentRecord, str]]:
@@ -96,8 +97,8 @@ class ControlLedger:
         if not self.layout.control_ledger.exists():
             return []
         with self.connect() as connection:
-            rows = connection.execute(f"select {_COLUMNS}, reason from consent_event order by seq").fetchall()
-        return [(_record(row[:-1]), row[-1]) for row in rows]
+            rows = connection.execute("select * from consent_event order by seq").fetchall()
+        return [(_record(row), row[-1]) for row in rows]
 
     def require(self, purpose: Purpose, epoch: str | None = None) -> ConsentRecord:
         """The live record, if it allows the purpose (and is this epoch's). Raises ConsentRefused."""
@@ -150,6 +151,7 @@ class ControlLedger:
                 granted_at, first_month = now, backfill_months(history_until or now)[0]
                 for name in ("lake", "insights", "published", "tmp", "spill", "stage", "exports"):
                     make_folder(self.layout.epoch(epoch).root / name)
+                create_epoch_ledger(self.layout.epoch(epoch).ledger)
             record = ConsentRecord(
                 epoch=epoch,
                 state=ConsentState.GRANTED,
@@ -180,12 +182,12 @@ class ControlLedger:
         return record
 
     def _last(self, connection: sqlite3.Connection) -> ConsentRecord | None:
-        row = connection.execute(f"select {_COLUMNS} from consent_event order by seq desc limit 1").fetchone()
+        row = connection.execute(_LAST).fetchone()
         return _record(row) if row else None
 
     def _append(self, connection: sqlite3.Connection, record: ConsentRecord, reason: str) -> None:
         connection.execute(
-            f"insert into consent_event ({_COLUMNS}, reason) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into consent_event values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.epoch,
                 record.state.value,
@@ -208,7 +210,7 @@ def _has_schema(connection: sqlite3.Connection) -> bool:
 
 
 def _record(row: tuple[object, ...]) -> ConsentRecord:
-    epoch, state, level, admin, role, verified, text_version, granted_at, changed_at, first_month = row
+    _, epoch, state, level, admin, role, verified, text_version, granted_at, changed_at, first_month, _ = row
     return ConsentRecord(
         epoch=str(epoch),
         state=ConsentState(str(state)),
