@@ -23,25 +23,16 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """How far a month is known to hold one mailbox: every copy received before `until`. `walked_at` is when the whole
-    month was last read, which is also when deletions in the mailbox were last mirrored."""
-
-    until: datetime
-    walked_at: datetime
-
-
-@dataclass(frozen=True)
 class ReadScope:
     """Which mailboxes (directory object ids) may be read at this moment (O1-O3). Sources that read mailbox by mailbox
     never ask for others; the collection step filters again.
 
-    `held` is the `Staged.coverage` of the month as it was last committed: a source may then read only what is new
-    (B3). Empty: the month is read whole.
+    `committed` is the content id of the month's rows as they stand in the lake now. A source that knows it as what came
+    of its own last reading may read only what is new (B3); without it the month is read whole.
     """
 
     mailboxes: Collection[str]
-    held: Mapping[str, Coverage] = field(default_factory=dict)
+    committed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,8 @@ class Staged:
 
     `read_since` holds, for mailboxes of which only what is new was read (B3), the instant from which they were: copies
     held earlier from such a mailbox and received before that instant are kept, unless a staged row (before any drop
-    rule) has the same item id. `coverage` is to be committed with the month and handed back as `ReadScope.held`.
+    rule) has the same item id. `settle` is to be called with the month's new content id once it is committed: the files
+    may be gone after that.
     """
 
     files: tuple[Path, ...]
@@ -78,7 +70,7 @@ class Staged:
     partial_reasons: tuple[str, ...] = ()
     not_provided: tuple[str, ...] = ()
     read_since: Mapping[str, datetime] = field(default_factory=dict)
-    coverage: Mapping[str, Coverage] = field(default_factory=dict)
+    settle: Callable[[str], None] = field(default=lambda content_id: None, compare=False)
 
 
 class Source(Protocol):

@@ -202,9 +202,9 @@ class TokenSource:
         if self._lock is None:
             self._lock = asyncio.Lock()
         async with self._lock:
-            if self._token is not None and self._token != failed:
-                if failed is not None or self._clock() - self._asked_at < REUSE_SECONDS:
-                    return self._token
+            recent = self._clock() - self._asked_at < REUSE_SECONDS
+            if self._token is not None and self._token != failed and (failed is not None or recent):
+                return self._token
             wait = self._first_wait
             for attempt in range(1, TRIES + 1):
                 try:
@@ -284,7 +284,7 @@ def _certificate(path: Path, password: str | None) -> dict[str, str]:
         if path.suffix.lower() in (".pfx", ".p12"):
             key, certificate, _ = pkcs12.load_key_and_certificates(content, secret)
         else:
-            key = serialization.load_pem_private_key(content, secret)  # type: ignore[assignment]
+            key = serialization.load_pem_private_key(content, secret)
             certificate = x509.load_pem_x509_certificate(content)
     except (OSError, ValueError, TypeError) as error:
         raise BadInput(

@@ -64,6 +64,9 @@ class Patience:
         return random.uniform(0, min(self.longest_wait, self.first_wait * 2 ** (attempt - 1)))  # noqa: S311 - jitter
 
 
+PATIENT = Patience()
+
+
 @dataclass(frozen=True)
 class _Reply:
     """An answer, or with status 0 the lack of one."""
@@ -84,7 +87,7 @@ class GraphClient:
         settings: GraphSettings,
         tokens: TokenSource,
         throttle: Throttle,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        patience: Patience = PATIENT,
     ) -> None:
         self.base = endpoints(settings).base
         self.tokens = tokens

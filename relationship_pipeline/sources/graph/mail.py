@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from relationship_pipeline.sources.base import Coverage
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.crawl import GIANT
-from relationship_pipeline.sources.graph.folders import FolderBook, special_folders
+from relationship_pipeline.sources.graph.folders import special_folders
 from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
+from relationship_pipeline.sources.graph.state import Coverage, CrawlState
 from relationship_pipeline.sources.graph.walk import Walk, count_items
 from relationship_pipeline.sources.graph.wire import known_times, message_batch
 
@@ -31,7 +31,7 @@ class MailReader:
         self,
         client: GraphClient,
         stage: Stage,
-        book: FolderBook,
+        state: CrawlState,
         *,
         start: datetime,
         end: datetime,
@@ -41,13 +41,18 @@ class MailReader:
     ) -> None:
         self._client = client
         self._stage = stage
-        self._book = book
+        self._state = state
         self._start = start
         self._end = end
         self._now = now
         self._page_size = page_size
         self._held = held
         self._folders: dict[str, dict[str, str]] = {}
+
+    def coverage(self, mailbox: str, plan: Plan) -> Coverage:
+        """What is held of a mailbox once this reading of it, done, is committed."""
+        whole = self.since(mailbox) is None
+        return Coverage(read_at=plan.begun_at, walked_at=plan.begun_at if whole else self._held[mailbox].walked_at)
 
     def since(self, mailbox: str) -> datetime | None:
         """From when the mailbox is read again, or None when the month is read whole: never read, not walked for four
@@ -77,9 +82,7 @@ class MailReader:
         units = [Unit(mailbox, "receivedDateTime", since, plan.until)] if since < plan.until else []
         if since > self._start:
             changed = max(self._held[mailbox].read_at - OVERLAP, self._start)
-            units.append(
-                Unit(mailbox, "lastModifiedDateTime", changed, plan.begun_at, received=(self._start, since))
-            )
+            units.append(Unit(mailbox, "lastModifiedDateTime", changed, plan.begun_at, received=(self._start, since)))
         return units
 
     def _whole(self, mailbox: str, until: datetime) -> Unit:
@@ -94,10 +97,10 @@ class MailReader:
         return units
 
     async def prepare(self, mailbox: str) -> None:
-        folders = await asyncio.to_thread(self._book.get, mailbox)
+        folders = await asyncio.to_thread(self._state.folders, mailbox, self._now)
         if folders is None:
             folders = await special_folders(self._client, mailbox)
-            await asyncio.to_thread(self._book.put, mailbox, folders)
+            await asyncio.to_thread(self._state.put_folders, mailbox, folders, self._now)
         self._folders[mailbox] = folders
 
     async def read(self, unit: Unit, planned: int, on_rows: Callable[[int], None]) -> Cursor:
@@ -109,7 +112,8 @@ class MailReader:
         held_rows = 0
         async for rows in walk.rows():
             batch = known_times(message_batch(unit.mailbox, rows, folders), "received_at")
-            walk.reject("impossible_date", len(rows) - batch.num_rows)
+            if batch.num_rows < len(rows):
+                walk.reject("impossible_date", len(rows) - batch.num_rows)
             batches.append(batch)
             held_rows += batch.num_rows
             on_rows(len(rows))

@@ -120,17 +120,26 @@ class Stage:
 
     def read_plan(self, now: datetime) -> Plan | None:
         """The plan of a crawl that was broken off lately; older ones are swept away with their parts."""
-        try:
-            plan = msgspec.json.decode((self.folder / PLAN).read_bytes(), type=Plan)
-        except (FileNotFoundError, msgspec.DecodeError):
-            plan = None
+        plan = self._load_plan()
         if plan is None or now - plan.begun_at > PLAN_LIFETIME or now < plan.begun_at:
             self.sweep()
             return None
         return plan
 
+    def _load_plan(self) -> Plan | None:
+        try:
+            return msgspec.json.decode((self.folder / PLAN).read_bytes(), type=Plan)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
     def put_plan(self, plan: Plan) -> None:
         self._put(self.folder / PLAN, memoryview(msgspec.json.encode(plan)))
+
+    def sweep_settled(self, settled_at: datetime | None) -> None:
+        """Drop a crawl whose rows were committed before it could be cleared away."""
+        plan = self._load_plan()
+        if plan is not None and settled_at is not None and plan.begun_at <= settled_at:
+            self.sweep()
 
     def sweep(self) -> None:
         for path in self.folder.iterdir():

@@ -301,7 +301,8 @@ def meeting_batch(mailbox: str, rows: Sequence[Event]) -> pa.RecordBatch:
 
 
 def _attendees(rows: Iterable[Event]) -> pa.Array:
-    offsets, people = [0], []
+    offsets = [0]
+    people: list[Attendee] = []
     for row in rows:
         people.extend(row.attendees or ())
         offsets.append(len(people))
