@@ -17,14 +17,17 @@ create temp macro is_bulk_sender(address) as
 -- 16 bytes of SHA-256, as a key.
 create temp macro key_of(content) as sha256(content)[:32]::uuid;
 
--- B5: trimmed; exact but for the case of the domain part. Null where nothing is left.
-create temp macro message_id(raw) as (
-    nullif(
-        regexp_extract(trim(raw, e' \t\r\n'), '^((?s:.*)@)?((?s:[^@]*))$', 1)
-        || lower(regexp_extract(trim(raw, e' \t\r\n'), '^((?s:.*)@)?((?s:[^@]*))$', 2)),
-        ''
-    )
-);
+-- B5: trimmed; exact but for the case of the domain part. Null where nothing is left. Most stand as they are: printable
+-- ASCII, one `@`, no upper case after it.
+create temp macro message_id(raw) as
+    case
+        when regexp_full_match(raw, '[!-?A-~][!-?A-~ ]*@[!-?\[-~]+') then raw
+        else nullif(
+            regexp_extract(trim(raw, e' \t\r\n'), '^((?s:.*)@)?((?s:[^@]*))$', 1)
+            || lower(regexp_extract(trim(raw, e' \t\r\n'), '^((?s:.*)@)?((?s:[^@]*))$', 2)),
+            ''
+        )
+    end;
 
 create temp macro standard_base64(encoded) as replace(replace(encoded, '-', '+'), '_', '/');
 

@@ -1,11 +1,11 @@
 -- The month's staged copies that count as read: received in the month, owner readable then (O1, C4).
 -- Grain: one staged row. Inputs: staged (STAGED_EMAIL, filename, file_row_number), readable(mailbox, since, until),
--- $month_start, $month_end.
+-- bounds(starts, ends).
 select *
 from staged
 where
-    received_at >= $month_start
-    and received_at < $month_end
+    received_at >= (select starts from bounds)
+    and received_at < (select ends from bounds)
     and exists (
         select 1
         from readable

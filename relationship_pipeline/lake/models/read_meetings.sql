@@ -1,10 +1,11 @@
--- Staged copies of meetings that count as read: they start in [$starts, $ends) and their owner is readable then (O1).
--- Grain: one staged row. Inputs: staged (STAGED_MEETING, filename, file_row_number), readable(mailbox, since, until).
+-- Staged copies of meetings that count as read: they start in the bounds and their owner is readable then (O1).
+-- Grain: one staged row. Inputs: staged (STAGED_MEETING, filename, file_row_number), readable(mailbox, since, until),
+-- bounds(starts, ends).
 select *
 from staged
 where
-    start_at >= $starts
-    and start_at < $ends
+    start_at >= (select starts from bounds)
+    and start_at < (select ends from bounds)
     and exists (
         select 1
         from readable

@@ -1,16 +1,13 @@
--- Staged rows that were not read as copies, by reason.
--- Grain: one reason. Inputs: staged, readable(mailbox, since, until), $month_start, $month_end.
+-- Staged rows of the month whose owner may not be read, by reason. Grain: one reason.
+-- Inputs: staged, readable(mailbox, since, until), bounds(starts, ends).
 select
-    if(
-        received_at >= $month_start and received_at < $month_end,
-        'not_in_scope',
-        'other_month'
-    ) as reason,
+    'not_in_scope' as reason,
     count(*) as copies
 from staged
 where
-    not (received_at >= $month_start and received_at < $month_end)
-    or not exists (
+    received_at >= (select starts from bounds)
+    and received_at < (select ends from bounds)
+    and not exists (
         select 1
         from readable
         where
@@ -18,4 +15,4 @@ where
             and staged.received_at >= coalesce(readable.since, '-infinity'::timestamptz)
             and staged.received_at < coalesce(readable.until, 'infinity'::timestamptz)
     )
-group by reason
+having count(*) > 0

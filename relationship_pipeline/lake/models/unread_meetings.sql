@@ -1,12 +1,12 @@
 -- Staged meetings of the interval whose owner may not be read, by reason. Grain: one reason.
--- Inputs: staged, readable(mailbox, since, until), $starts, $ends.
+-- Inputs: staged, readable(mailbox, since, until), bounds(starts, ends).
 select
     'not_in_scope' as reason,
     count(*) as copies
 from staged
 where
-    start_at >= $starts
-    and start_at < $ends
+    start_at >= (select starts from bounds)
+    and start_at < (select ends from bounds)
     and not exists (
         select 1
         from readable
