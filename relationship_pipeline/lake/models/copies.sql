@@ -24,8 +24,8 @@ with addressed as (
 listed as (
     select
         *,
-        coalesce(list_sort(list_distinct(to_n1)), []) as to_list,
-        coalesce(list_sort(list_distinct(cc_n1)), []) as cc_list,
+        distinct_addresses(to_n1) as to_list,
+        distinct_addresses(cc_n1) as cc_list,
         coalesce(len(to_n1) - list_count(to_n1), 0)
         + coalesce(len(cc_n1) - list_count(cc_n1), 0)
         + (
@@ -44,7 +44,7 @@ select
                 'no message id',
                 coalesce(from_n1, sender_n1, ''),
                 coalesce(epoch_us(sent_at)::varchar, ''),
-                array_to_string(list_sort(list_distinct(list_concat(to_list, cc_list))), chr(31))
+                array_to_string(distinct_addresses(list_concat(to_list, cc_list)), chr(31))
             )
         end
     ) as message_key,

@@ -5,7 +5,7 @@
 -- email's), is_left_out (by the cap), and what is counted.
 with kept as (
     select
-        rowid as row_number_in_copies,
+        copies.rowid as row_number_in_copies,
         message_key,
         mailbox,
         item_key,
@@ -15,10 +15,9 @@ with kept as (
         unresolved,
         is_earlier
     from copies
-    where
-        not is_draft
-        and folder_class not in (select folder_class from left_out_folders)
-        and rowid not in (select row_number_in_copies from repeated_copies)
+    anti join left_out_folders on copies.folder_class = left_out_folders.folder_class
+    anti join repeated_copies on copies.rowid = repeated_copies.row_number_in_copies
+    where not is_draft
 ),
 
 emails as (

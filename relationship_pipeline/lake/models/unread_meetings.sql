@@ -4,15 +4,12 @@ select
     'not_in_scope' as reason,
     count(*) as copies
 from staged
+anti join readable
+    on
+        staged.mailbox = readable.mailbox
+        and staged.start_at >= coalesce(readable.since, '-infinity'::timestamptz)
+        and staged.start_at < coalesce(readable.until, 'infinity'::timestamptz)
 where
-    start_at >= (select starts from bounds)
-    and start_at < (select ends from bounds)
-    and not exists (
-        select 1
-        from readable
-        where
-            readable.mailbox = staged.mailbox
-            and staged.start_at >= coalesce(readable.since, '-infinity'::timestamptz)
-            and staged.start_at < coalesce(readable.until, 'infinity'::timestamptz)
-    )
+    staged.start_at >= (select starts from bounds)
+    and staged.start_at < (select ends from bounds)
 having count(*) > 0
