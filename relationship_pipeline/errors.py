@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class PipelineError(Exception):
-    """Something the user can mend. The command line prints it as one line and exits 1; Dagster shows it as a failure."""
+    """Something the user can mend. The command line prints one line and exits 1; Dagster shows a failure."""
 
 
 class ConsentRefused(PipelineError):

@@ -39,7 +39,7 @@ def _split(value: Any) -> Any:
 
 
 class GraphSettings(Section):
-    """Microsoft Graph. Secrets come from the environment or a file named there only: settings.toml may not hold them."""
+    """Microsoft Graph. Secrets come from the environment or a file named there; settings.toml may not hold them."""
 
     tenant_id: str | None = None
     client_id: str | None = None
