@@ -1,7 +1,8 @@
 -- Who an address is: a user in scope by directory id, a contact by the one address that stands for the person (the CRM
--- may list several), and the accounts of a contact (N11; two where the CRM makes somebody primary contact elsewhere).
--- grain: address. inputs: sides, crm_addresses(address, person), crm_members(person, account_id),
---   domain_accounts(domain, account_id).
+-- may list several), the contact's account, and all accounts whose outside side the contact is on (N11; further ones
+-- where the CRM makes somebody primary contact elsewhere).
+-- grain: address. inputs: sides, crm_addresses(address, person), crm_parents(person, account_id),
+--   crm_primaries(person, account_id), domain_accounts(domain, account_id).
 with
 persons as (
     select
@@ -15,21 +16,35 @@ persons as (
     left join crm_addresses on crm_addresses.address = sides.address
 ),
 
-crm_accounts as (
-    select person, list_sort(list(account_id)) as accounts
-    from crm_members
+primaries as (
+    select person, list(account_id) as accounts
+    from crm_primaries
     group by person
+),
+
+homes as (
+    select
+        persons.*,
+        case
+            when persons.side = 'outside' then coalesce(crm_parents.account_id, domain_accounts.account_id)
+        end as account_id
+    from persons
+    left join crm_parents on crm_parents.person = persons.person
+    left join domain_accounts on domain_accounts.domain = split_part(persons.person, '@', 2)
 )
 
 select
-    persons.address,
-    persons.side,
-    persons.person,
-    case
-        when persons.side <> 'outside' then null
-        when crm_accounts.accounts is not null then crm_accounts.accounts
-        when domain_accounts.account_id is not null then [domain_accounts.account_id]
-    end as accounts
-from persons
-left join crm_accounts on crm_accounts.person = persons.person
-left join domain_accounts on domain_accounts.domain = split_part(persons.person, '@', 2)
+    homes.address,
+    homes.side,
+    homes.person,
+    homes.account_id,
+    list_sort(
+        list_distinct(
+            list_concat(
+                case when homes.account_id is null then [] else [homes.account_id] end,
+                case when homes.side = 'outside' then primaries.accounts end
+            )
+        )
+    ) as accounts
+from homes
+left join primaries on primaries.person = homes.person

@@ -1,6 +1,6 @@
 -- Meetings, each once (N10). The organizer's copy tells organizer, times and answers, else the first copy does. A
 -- meeting is cancelled when any copy says so.
--- grain: meeting_key. inputs: month_meetings, identities, persons, bounds(lo, hi).
+-- grain: meeting_key. inputs: month_meetings, identities, bounds(lo, hi).
 with
 copies as (
     select
