@@ -68,3 +68,17 @@ def put_bytes(path: Path, content: bytes) -> None:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def adopt_folder(temp: Path, target: Path) -> None:
+    """Give a finished temp folder, with all its files on disk, its final name; both lie in one folder."""
+    for path in sorted(temp.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o700)
+            fsync_folder(path)
+        else:
+            fsync_file(path)
+    temp.chmod(0o700)
+    fsync_folder(temp)
+    os.replace(temp, target)
+    fsync_folder(target.parent)
