@@ -6,7 +6,7 @@ table to a writer. What is derived depends on nothing but their arguments. SQL: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -57,7 +57,8 @@ def derive_emails(
     bench = Workbench(engine, MODELS)
     join_neighbours(bench, files, lo, hi)
     open_emails(bench)
-    identify_month(bench, who, write)
+    identify(bench, who)
+    write(bench, "email_identities", "stored_identities", {})
     count_emails(bench)
     for name in ("email_days", "email_records"):
         write(bench, name, name, {})
@@ -84,14 +85,10 @@ def derive_meetings(
 ) -> None:
     """Store what the meetings that start in [lo, hi) come to (N10): `meeting_identities`, `meeting_days`,
     `meeting_records`, `meeting_pairs`."""
-    bench = Workbench(engine, MODELS)
-    _bound(engine, lo, hi)
-    bench.attach("month_meetings", files.meetings, schemas.MEETINGS)
-    bench.table("meeting_addresses")
-    bench.engine.table("meeting_addresses").create_view("month_addresses")
-    identify_month(bench, who, write, kind="meeting_identities")
-    for name in ("meetings", "meeting_people", "meeting_links"):
-        bench.table(name)
+    bench = open_meetings(engine, files.meetings, lo, hi)
+    identify(bench, who)
+    write(bench, "meeting_identities", "stored_identities", {})
+    count_meetings(bench)
     bench.view("meeting_turns")
     bench.table("meeting_day_sums")
     for name in ("meeting_days", "meeting_records"):
@@ -137,14 +134,35 @@ def open_emails(bench: Workbench) -> None:
     bench.table("month_addresses")
 
 
-def identify_month(bench: Workbench, who: Identification, write: Write, kind: str = "email_identities") -> None:
-    """Tables `identities` (stored too: whether they changed tells whether the month is stale), `persons`, `parties`,
-    `accounts`, `members` and view `labels`."""
+def open_meetings(
+    engine: duckdb.DuckDBPyConnection, paths: Iterable[Path], lo: datetime, hi: datetime
+) -> Workbench:
+    """A workbench with view `month_meetings` (all of the files), to count those that start in [lo, hi), and table
+    `month_addresses`."""
+    bench = Workbench(engine, MODELS)
+    _bound(engine, lo, hi)
+    bench.attach("month_meetings", paths, schemas.MEETINGS)
+    bench.table("meeting_addresses", alias="month_addresses")
+    return bench
+
+
+def identify(bench: Workbench, who: Identification, also: Iterable[str] = ()) -> None:
+    """Tables `identities` of `month_addresses` and of further addresses, `persons`, `parties`, `accounts`, `members` and
+    view `labels`."""
+    more = [[address] for address in sorted(also)]
+    if more:
+        bench.engine.executemany("insert into month_addresses values (?)", more)
+        bench.engine.execute("create or replace table month_addresses as select distinct address from month_addresses")
     who.identify(bench)
-    write(bench, kind, "stored_identities", {})
     for name in ("persons", "parties", "accounts", "members"):
         bench.table(name)
     bench.view("labels")
+
+
+def count_meetings(bench: Workbench) -> None:
+    """Tables `meetings`, `meeting_people` and `meeting_links`."""
+    for name in ("meetings", "meeting_people", "meeting_links"):
+        bench.table(name)
 
 
 def count_emails(bench: Workbench) -> None:

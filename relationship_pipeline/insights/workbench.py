@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+_SQL_TYPES = {
+    "string": "varchar",
+    "int64": "bigint",
+    "int32": "integer",
+    "double": "double",
+    "bool": "boolean",
+    "date32[day]": "date",
+    "timestamp[us, tz=UTC]": "timestamptz",
+}
+
 
 @dataclass(frozen=True)
 class Workbench:
@@ -32,9 +42,9 @@ class Workbench:
     def register(self, name: str, table: pa.Table) -> None:
         self.engine.register(name, table)
 
-    def table(self, name: str, **parameters: Any) -> None:
+    def table(self, name: str, alias: str | None = None, **parameters: Any) -> None:
         """Compute a model and keep its rows."""
-        self.engine.sql(sql(self.package, name), params=parameters or None).create(name)
+        self.engine.sql(sql(self.package, name), params=parameters or None).create(alias or name)
 
     def view(self, name: str, alias: str | None = None) -> None:
         """Let later models read a model's rows as they are computed; views take no parameters."""
@@ -43,6 +53,14 @@ class Workbench:
     def write(self, name: str, target: Path, **parameters: Any) -> int:
         """Compute a model into one Parquet file; returns its rows."""
         return copy_to_parquet(self.engine, sql(self.package, name), target, parameters)
+
+    def write_contract(
+        self, name: str, schema: pa.Schema, sort_by: Iterable[str], target: Path, **parameters: Any
+    ) -> int:
+        """As `write`, with the columns, their order and types of `schema` and the rows sorted."""
+        columns = ", ".join(f"{field.name}::{_SQL_TYPES[str(field.type)]} as {field.name}" for field in schema)
+        query = f"select {columns} from ({sql(self.package, name)}) order by {', '.join(sort_by)}"
+        return copy_to_parquet(self.engine, query, target, parameters)
 
     def row(self, name: str, **parameters: Any) -> tuple[Any, ...]:
         """The only row of a model."""

@@ -4,7 +4,7 @@ select
     labels.record_type,
     labels.record_id,
     threads.thread,
-    threads.starts.at as first_at,
+    threads.starts.happened_at as first_at,
     threads.starts.by_us as by_us
 from threads
 inner join labels on labels.record_type = threads.record_type and labels.record = threads.record

@@ -6,7 +6,7 @@ select
     case when by_us then person else sender end as record,
     case when by_us then sender else person end as colleague,
     case when by_us then 'outward' else 'inward' end as kind,
-    sent_at as at,
+    sent_at as happened_at,
     audience,
     audience <= largest_audience as is_tie,
     false as is_accepted

@@ -13,7 +13,7 @@ with_contacts as (
         meeting_links.person as record,
         colleagues.person as colleague,
         meeting_links.meeting_key,
-        meeting_links.start_at as at,
+        meeting_links.start_at as happened_at,
         meeting_links.audience,
         meeting_links.has_accepted and colleagues.has_accepted as is_accepted
     from meeting_links
@@ -24,7 +24,7 @@ with_accounts as (
     select
         members.account as record,
         with_contacts.colleague,
-        any_value(with_contacts.at) as at,
+        any_value(with_contacts.happened_at) as happened_at,
         any_value(with_contacts.audience) as audience,
         bool_or(with_contacts.is_accepted) as is_accepted
     from with_contacts
@@ -42,7 +42,7 @@ among_us as (
     select
         two.person as record,
         one.person as colleague,
-        meetings.start_at as at,
+        meetings.start_at as happened_at,
         audiences.audience,
         one.has_accepted and two.has_accepted as is_accepted
     from meetings
@@ -53,12 +53,12 @@ among_us as (
     where not meetings.is_cancelled and audiences.audience <= bounds.largest_audience
 )
 
-select 'contact' as record_type, record, colleague, 'meeting' as kind, at, audience,
+select 'contact' as record_type, record, colleague, 'meeting' as kind, happened_at, audience,
     audience <= largest_audience as is_tie, is_accepted
 from with_contacts, bounds
 union all
-select 'account', record, colleague, 'meeting', at, audience, audience <= largest_audience, is_accepted
+select 'account', record, colleague, 'meeting', happened_at, audience, audience <= largest_audience, is_accepted
 from with_accounts, bounds
 union all
-select 'colleague', record, colleague, 'meeting', at, audience, true, is_accepted
+select 'colleague', record, colleague, 'meeting', happened_at, audience, true, is_accepted
 from among_us

@@ -10,7 +10,7 @@ with
 aged as (
     select
         *,
-        (epoch_us($month_end::timestamptz) - epoch_us(at)) / 86_400_000_000 as age,
+        (epoch_us($month_end::timestamptz) - epoch_us(happened_at)) / 86_400_000_000 as age,
         case when audience > $full_audience then $full_audience / audience else 1 end * 1_099_511_627_776 as weight
     from interactions_of_pairs
 ),
@@ -20,15 +20,15 @@ summed as (
         record_type,
         record,
         colleague,
-        at::date as day,
+        happened_at::date as day,
         count(*) filter (where kind <> 'meeting') as emails,
         count(*) filter (where kind = 'meeting') as meetings,
         count(*) filter (where is_accepted) as accepted,
         count(*) filter (where kind = 'outward' and is_tie) as emails_sent,
         count(*) filter (where kind = 'inward' and is_tie) as emails_received,
-        max(at) as last_at,
-        min(at) filter (where is_tie) as tie_first_at,
-        max(at) filter (where is_tie) as tie_last_at,
+        max(happened_at) as last_at,
+        min(happened_at) filter (where is_tie) as tie_first_at,
+        max(happened_at) filter (where is_tie) as tie_last_at,
         min(age) filter (where is_tie) as tie_age,
         sum(round(weight * pow(0.5, age / $short_days))::bigint) filter (where kind = 'outward' and is_tie)
             as outward_short,

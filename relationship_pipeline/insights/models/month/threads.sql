@@ -5,7 +5,7 @@ select
     record_type,
     record,
     thread,
-    min({'at': sent_at, 'message_key': message_key, 'by_us': by_us}) filter (where not is_border) as starts,
+    min({'happened_at': sent_at, 'message_key': message_key, 'by_us': by_us}) filter (where not is_border) as starts,
     bool_or(by_us) and bool_or(not by_us) as has_both_sides
 from turns
 where not is_bulk and thread is not null

@@ -5,10 +5,10 @@ with
 from_contacts as (
     select
         received.* exclude (mailbox, sender_name),
-        coalesce(team_sizes.people, 0) * 150_000_000 as team_micros,
+        team_sizes.people * 150_000_000 as team_micros,
         300_000_000 as customer_micros
     from received
-    left join team_sizes on team_sizes.message_key = received.message_key
+    inner join team_sizes on team_sizes.message_key = received.message_key
 )
 
 select
