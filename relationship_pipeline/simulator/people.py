@@ -114,6 +114,13 @@ class Group:
     users: set[int] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
     hidden_fields: bool = False  # members come with id and type only, as when a right is missing
+    pending: list[tuple[float, int, bool]] = field(default_factory=list)  # when, who, whether in: a rule that lags
+
+    def settle(self, now: float) -> None:
+        """Let changes whose time has come take effect."""
+        for change in [c for c in self.pending if c[0] <= now]:
+            self.pending.remove(change)
+            (self.users.add if change[2] else self.users.discard)(change[1])
 
 
 class People:
