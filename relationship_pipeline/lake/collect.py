@@ -232,9 +232,8 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
     layout, settings = collection.layout, collection.settings
     epoch = layout.epoch(collection.epoch)
     what = f"{table} of {month}" if month else table
-    name = f"{table}-{month}" if month else table
     with (
-        only_one(layout.work_lock(name), what),
+        only_one(layout.table_lock(table, month), what),
         storage_errors(f"writing {what}"),
         open_engine(epoch.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):
