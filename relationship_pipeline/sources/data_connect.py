@@ -320,15 +320,17 @@ class DataConnectSource:
                 group = row.get("groupid") or row.get("pobjectid") or row.get("puser")
                 if group and row.get("id"):
                     members.setdefault(str(group).lower(), set()).add(str(row["id"]).lower())
-        wanted = sorted({group.strip().lower() for group in group_ids})
-        missing = [group for group in wanted if group not in members]
+        wanted = {group: group.strip().lower() for group in sorted(set(group_ids))}
+        missing = [key for key in wanted.values() if key not in members]
         if missing:
             raise BadInput(
                 f"GroupMembers_v0 does not list {len(missing)} of the {len(wanted)} groups that opt-outs or scope "
                 "name; export those groups too, or take them out (`relationship-pipeline opt-out list`)"
             )
         return [
-            {"group_id": group, "user_id": member} for group in wanted for member in sorted(_all_below(group, members))
+            {"group_id": group, "user_id": member}
+            for group, key in wanted.items()
+            for member in sorted(_all_below(key, members))
         ]
 
 
