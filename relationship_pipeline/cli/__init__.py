@@ -9,6 +9,7 @@ import click
 
 from relationship_pipeline.cli import consent as consent_commands
 from relationship_pipeline.cli import demo as demo_commands
+from relationship_pipeline.cli import erase as erase_commands
 from relationship_pipeline.cli import insights as insight_commands
 from relationship_pipeline.cli import opt_out as opt_out_commands
 from relationship_pipeline.cli import run as run_commands
@@ -25,7 +26,14 @@ def cli() -> None:
     """
 
 
-for group in (demo_commands, run_commands, consent_commands, opt_out_commands, insight_commands):
+for group in (
+    demo_commands,
+    run_commands,
+    consent_commands,
+    opt_out_commands,
+    insight_commands,
+    erase_commands,
+):
     for command in group.COMMANDS:
         cli.add_command(command)
 

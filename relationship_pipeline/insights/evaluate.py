@@ -321,10 +321,7 @@ def _load(
     except duckdb.Error as error:
         raise BadInput(f"the messages cannot be read: {type(error).__name__}; is the Parquet file whole?") from None
     session.execute(_sql("evaluation_addresses"), {"internal_domains": list(domains)})
-    [(messages, inside, outside)] = session.execute(
-        "select (select count(*) from evaluation_messages), count(*) filter (inside), count(*) filter (not inside) "
-        "from evaluation_addresses"
-    ).fetchall()
+    [(messages, inside, outside)] = session.execute(_sql("evaluation_sides")).fetchall()
     if not messages:
         raise BadInput("there are no messages with a time in the source")
     if directed and not (inside and outside):
@@ -347,7 +344,7 @@ def _attach(
         if not source.is_file():
             raise BadInput(f"{source}: no such file; --messages takes one Parquet file")
         try:
-            relation = session.read_parquet(str(source))
+            relation = session.cursor().read_parquet(str(source))
         except duckdb.Error:
             raise BadInput(f"{source}: not a readable Parquet file") from None
     else:
@@ -359,10 +356,7 @@ def _attach(
     if not types[listed].endswith("[]"):
         raise BadInput(f"column {listed} is {types[listed]}; it must be a list of addresses")
     needed = relation.select(*(duckdb.ColumnExpression(column) for column in (*plain, listed)))
-    if isinstance(source, Path):
-        needed.create_view(name)
-    else:
-        session.register(name, needed.to_arrow_reader())
+    session.register(name, needed.to_arrow_reader())
 
 
 def _default_cuts(session: duckdb.DuckDBPyConnection) -> tuple[datetime, list[datetime]]:

@@ -82,11 +82,15 @@ def sql(package: str, name: str) -> str:
 
 
 def copy_to_parquet(
-    connection: duckdb.DuckDBPyConnection, query: str, target: Path, parameters: dict[str, Any] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    target: Path,
+    parameters: dict[str, Any] | None = None,
+    compression: str = "zstd",
 ) -> int:
-    """Write a query's rows as one zstd Parquet file and return their number. `query` is text of this package; values
-    are bound. Not durable by itself: the caller adopts the file (lake/writer.py)."""
-    statement = f"copy ({query}) to $target (format parquet, compression zstd, row_group_size {ROW_GROUP})"
+    """Write a query's rows as one Parquet file and return their number. `query` and `compression` are texts of this
+    package; values are bound. Not durable by itself: the caller adopts the file (lake/writer.py)."""
+    statement = f"copy ({query}) to $target (format parquet, compression {compression}, row_group_size {ROW_GROUP})"
     row = connection.execute(statement, {**(parameters or {}), "target": str(target)}).fetchone()
     return int(row[0]) if row else 0
 
@@ -96,3 +100,8 @@ def create_table(
 ) -> None:
     """Materialise a query's rows as a temporary table. `name` and `query` are texts of this package."""
     connection.execute(f"create or replace temp table {name} as {query}", parameters)
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+    """Name a query. `name` and `query` are texts of this package."""
+    connection.execute(f"create or replace temp view {name} as {query}")

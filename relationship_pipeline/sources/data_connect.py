@@ -28,7 +28,7 @@ from relationship_pipeline.domain.folders import INBOX, OTHER, SENT, UNKNOWN, cl
 from relationship_pipeline.domain.months import month_of, month_range
 from relationship_pipeline.durable import adopt_folder, make_folder, put_bytes, temp_path
 from relationship_pipeline.errors import BadInput
-from relationship_pipeline.lake.engine import open_engine, sql, storage_errors
+from relationship_pipeline.lake.engine import copy_to_parquet, create_table, open_engine, sql, storage_errors
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Checkpoint, Directory, Progress, ReadScope, Staged
 
@@ -49,6 +49,7 @@ CALENDAR_REACH = timedelta(days=3660)
 _DATASET = re.compile(r"(?:basicdataset_v\d\.)?([a-z]+)_v\d", re.IGNORECASE)
 _RECORD = "record.json"
 _NO_MONTH = "none"
+_MONTH_ROWS = "select * exclude (bucket) from split_rows where bucket = $bucket"
 
 _RECIPIENT = {"emailAddress": {"name": "VARCHAR", "address": "VARCHAR"}}
 _ROW_INFORMATION = {
@@ -125,7 +126,7 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What the split of one file found. `rejected` counts by month (or `none`) and reason; `mailboxes` says by mailbox
     `rows`, `complete` or `incomplete` (summary rows tell the last two)."""
 
-    months: dict[str, list[str]]
+    months: list[str]
     rejected: dict[str, dict[str, int]]
     mailboxes: dict[str, str]
 
@@ -285,8 +286,8 @@ class DataConnectSource:
                     default = {"inbox": INBOX, "sentitem": SENT}.get(file.dataset, UNKNOWN)
                     parameters["default_class"] = default
                 model = sql(MODELS, "split_events" if folders is None else "split_messages")
-                _copy_by_bucket(engine, model, temp, parameters, file)
-                record = _record(engine, temp)
+                _read_rows(engine, model, parameters, file)
+                record = _write_months(engine, make_folder(temp))
             if not record.months and not record.mailboxes and set(_reasons(record)) == {"not_json"}:
                 raise BadInput(f"{file.title} is not JSON lines; export it again or take it out of the folder")
             _check_last_line(file)
@@ -438,9 +439,7 @@ def _staged(
 ) -> Staged:
     """What the splits hold of the months. Rejected rows without any usable time are counted in the newest month that
     the export holds, so that they are seen once."""
-    files = tuple(
-        target / name for target, record in splits for month in months for name in record.months.get(month, ())
-    )
+    files = [target / f"{month}.parquet" for target, record in splits for month in months if month in record.months]
     newest = max((month for _, record in splits for month in record.months), default=None)
     rejected: Counter[str] = Counter()
     states: dict[str, set[str]] = {}
@@ -579,15 +578,12 @@ def _literal_glob(path: Path) -> str:
     return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
-def _copy_by_bucket(
-    engine: duckdb.DuckDBPyConnection, model: str, target: Path, parameters: dict[str, Any], file: ExportFile
-) -> None:
+def _read_rows(engine: duckdb.DuckDBPyConnection, model: str, parameters: dict[str, Any], file: ExportFile) -> None:
+    """Read the file into the table `split_rows`. Raises BadInput when it cannot be read whole."""
     import duckdb
 
-    statement = f"copy ({model}) to $target (format parquet, compression zstd, partition_by (bucket))"
-    make_folder(target)
     try:
-        engine.execute(statement, {**parameters, "target": str(target)})
+        create_table(engine, "split_rows", model, parameters)
     except duckdb.InvalidInputException as error:
         raise _unreadable(file, error) from None
     except duckdb.IOException as error:
@@ -618,37 +614,21 @@ def _check_last_line(file: ExportFile) -> None:
             raise _unreadable(file, EOFError()) from None
 
 
-def _record(engine: duckdb.DuckDBPyConnection, folder: Path) -> SplitRecord:
-    """Sum up the buckets of a split; rejected and summary rows are counted and their files removed."""
-    months: dict[str, list[str]] = {}
-    rejected: dict[str, Counter[str]] = {}
-    mailboxes: dict[str, str] = {}
-    summaries: dict[str, str] = {}
-    for bucket in sorted(folder.iterdir()):
-        kind, _, detail = bucket.name.removeprefix("bucket=").partition(".")
-        files = sorted(str(path) for path in bucket.iterdir())
+def _write_months(engine: duckdb.DuckDBPyConnection, folder: Path) -> SplitRecord:
+    """Write `split_rows` month by month below the folder, and sum up what has no month."""
+    months: list[str] = []
+    rejected: dict[str, dict[str, int]] = {}
+    rows = engine.table("split_rows")
+    for bucket, count in sorted(rows.aggregate("bucket, count(*)").fetchall()):
+        kind, _, detail = bucket.partition(".")
         if kind == "rejected":
             reason, _, month = detail.rpartition(".")
-            count = engine.execute(
-                "select count(*) from read_parquet($files, hive_partitioning = false)", {"files": files}
-            ).fetchone()
-            rejected.setdefault(month, Counter())[reason] += count[0] if count else 0
-            shutil.rmtree(bucket)
-            continue
-        owners = engine.execute(
-            "select distinct mailbox from read_parquet($files, hive_partitioning = false)", {"files": files}
-        ).fetchall()
-        if kind == "summary":
-            summaries.update({mailbox: detail for (mailbox,) in owners if mailbox})
-            shutil.rmtree(bucket)
-        else:
-            months[kind] = [str(Path(file).relative_to(folder)) for file in files]
-            mailboxes.update({mailbox: "rows" for (mailbox,) in owners})
-    return SplitRecord(
-        months=months,
-        rejected={month: dict(reasons) for month, reasons in rejected.items()},
-        mailboxes=mailboxes | summaries,
-    )
+            rejected.setdefault(month, {})[reason] = count
+        elif kind != "summary":
+            copy_to_parquet(engine, _MONTH_ROWS, folder / f"{bucket}.parquet", {"bucket": bucket}, "snappy")
+            months.append(bucket)
+    mailboxes = engine.execute(sql(MODELS, "split_mailboxes")).fetchall()
+    return SplitRecord(months=months, rejected=rejected, mailboxes=dict(mailboxes))
 
 
 def _reasons(record: SplitRecord) -> Iterator[str]:
