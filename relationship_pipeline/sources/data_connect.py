@@ -410,7 +410,8 @@ def _directory_tables(
         primary = [proxy for proxy in proxies if proxy.startswith("SMTP:")]
         principal = normalize_address(row.get("userprincipalname"))
         is_member = str(row.get("usertype") or "").lower() != "guest"
-        known = [normalize_address(text) for text in (row.get("mail"), *primary, row.get("userprincipalname"))]
+        texts = (row.get("mail"), *primary, row.get("userprincipalname"), *proxies)
+        known = [normalize_address(text) for text in texts]
         addresses = [address for address in known if address and not address.startswith(X500)]
         attributes = row.get("onpremisesextensionattributes") or {}
         attribute = attributes.get((opt_out_attribute or "").lower())
@@ -425,7 +426,7 @@ def _directory_tables(
             "opt_out_attribute": None if attribute is None else str(attribute),
             "is_gone": False,
         }
-        for address in (*known, *(normalize_address(proxy) for proxy in proxies)):
+        for address in known:
             if address:
                 owners.setdefault(address, user_id)
         if is_member:
