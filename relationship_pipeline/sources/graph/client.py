@@ -56,6 +56,8 @@ class Patience:
     read: float = 120.0
     whole: float = 300.0
     """A body that drips a byte a second never runs into `read`."""
+    sign_in_wait: float = 1.0
+    """Doubled six times; MSAL sends nothing for 5 s after an error of the sign-in service."""
     park: float = 30.0
     """Before parked mailboxes get another pass."""
 
