@@ -241,7 +241,9 @@ class TokenSource:
             raise _Unreachable(f"not answering ({type(error).__name__})") from None
         except ValueError:
             # MSAL's word for a discovery document that is refused or strange: another try would not help.
-            raise TokenRefused(Trouble.OPERATIONS, "the sign-in service does not know the tenant; check graph.tenant_id") from None
+            raise TokenRefused(
+                Trouble.OPERATIONS, "the sign-in service does not know the tenant; check graph.tenant_id"
+            ) from None
         token = answer.get("access_token")
         if not isinstance(token, str):
             codes = [code for code in answer.get("error_codes") or () if isinstance(code, int)]
@@ -268,8 +270,8 @@ class TokenSource:
         settings = self._settings
         session = self._session = requests.Session()
         # A verify of the session would lose against REQUESTS_CA_BUNDLE in the environment; one of the request does not.
-        verify = {"verify": str(settings.ca_bundle)} if settings.ca_bundle else {}
-        session.request = partial(session.request, timeout=SIGN_IN_TIMEOUT, **verify)  # type: ignore[method-assign]
+        verify = str(settings.ca_bundle) if settings.ca_bundle else None
+        session.request = partial(session.request, timeout=SIGN_IN_TIMEOUT, verify=verify)  # type: ignore[method-assign]
         return msal.ConfidentialClientApplication(
             settings.client_id,
             client_credential=client_credential(settings),

@@ -107,7 +107,9 @@ class Tenant:
 
     def true_copies(self) -> dict[tuple[str, str], dict[str, Any]]:
         messages = self.server.control(f"truth?month={MONTH}")["messages"]
-        return {(copy["mailbox"], copy["id"]): {**message, **copy} for message in messages for copy in message["copies"]}
+        return {
+            (copy["mailbox"], copy["id"]): {**message, **copy} for message in messages for copy in message["copies"]
+        }
 
     def true_meetings(self) -> set[tuple[str, str, str]]:
         meetings = self.server.control(f"meetings?month={MONTH}")["meetings"]
@@ -199,7 +201,11 @@ def test_f16_a_corrupt_item_in_every_mailbox_costs_that_item(tmp_path: Path) -> 
 @pytest.mark.parametrize("seed", [21, 22])
 def test_all_fault_classes_together_lose_and_double_nothing(tmp_path: Path, seed: int) -> None:
     gentle = [
-        {**rule, "rate": rule.get("rate", 1.0) / 6, "variant": "decimal" if rule.get("variant") in _WHOLE else rule.get("variant", "")}
+        {
+            **rule,
+            "rate": rule.get("rate", 1.0) / 6,
+            "variant": "decimal" if rule.get("variant") in _WHOLE else rule.get("variant", ""),
+        }
         for name in ALONE
         for rule in FAULTS[name]
         if name not in ("F18", "F6")
