@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 from relationship_pipeline.simulator.hashing import MASK, mix, poisson, stream_of_chance, unit
 from relationship_pipeline.simulator.meetings import Meeting, Meetings
-from relationship_pipeline.simulator.people import Recipient
+from relationship_pipeline.simulator.people import TEAM_SIZE, Recipient
 from relationship_pipeline.simulator.streams import Stream, Streams
 from relationship_pipeline.simulator.times import DAY, HOUR, MONTH_DAYS, epoch, third_bounds
 
@@ -169,9 +169,15 @@ class Mail:
             while True:
                 key = rng.getrandbits(64)
                 me, mate = s.members[writer], s.members[1 - writer]
-                email = Email(key, conversation, opened, depth, sent, self.people.internal(me, key >> 30), me,
-                              (self.people.internal(mate, key >> 14),), (), s.members)  # fmt: skip
-                out.append(self._roughen(email))
+                to = (self.people.internal(mate, key >> 14),)
+                private = self.people.personal(me) if key & 31 == 0 else None
+                if private:
+                    # From home, by the person's outside address: for the company this is mail from a stranger.
+                    out.append(Email(key, conversation, opened, depth, sent, private, -1, to, (), (mate,)))
+                else:
+                    sender = self.people.internal(me, key >> 30)
+                    email = Email(key, conversation, opened, depth, sent, sender, me, to, (), s.members)
+                    out.append(self._roughen(email))
                 if draw() < self._draft_chance:
                     out.append(self._draft(key, conversation, opened, sent, me))
                 sent = _later(sent, 2.0, draw())
@@ -191,7 +197,7 @@ class Mail:
                 key = rng.getrandbits(64)
                 writer = s.members[int(draw() * len(s.members))]
                 if as_list:
-                    to: tuple[Recipient, ...] = (self.people.team_address(s.members[0] // 8),)
+                    to: tuple[Recipient, ...] = (self.people.team_address(s.owner // TEAM_SIZE),)
                 else:
                     to = tuple(self.people.internal(i, key >> 14) for i in s.members if i != writer)
                 email = Email(key, conversation, opened, depth, sent, self.people.internal(writer, key >> 30), writer,

@@ -8,7 +8,7 @@ from functools import lru_cache
 from relationship_pipeline.simulator.mail import Email, Mail
 from relationship_pipeline.simulator.mailbox import Copy, Mailboxes
 from relationship_pipeline.simulator.meetings import Meeting, Meetings
-from relationship_pipeline.simulator.people import People
+from relationship_pipeline.simulator.people import TEAM_SIZE, People
 from relationship_pipeline.simulator.scenario import Scenario
 from relationship_pipeline.simulator.shapes import MailboxIds, on_calendar
 from relationship_pipeline.simulator.streams import Streams
@@ -59,12 +59,20 @@ class Tenant:
         return on_calendar(meeting, mailbox, self.now) and self.people.users[mailbox].active_at(meeting.start)
 
     def _bookings(self, room: int, start: int, end: int) -> list[Meeting]:
-        """Meetings that booked a room: every team is asked, so this is for small tenants' room calendars only."""
+        """Meetings of the teams that book this room."""
         recipient = self.people.internal(room)
+        rooms = len(self.meetings.rooms)
+        teams = (self.scenario.users + TEAM_SIZE - 1) // TEAM_SIZE
+        streams = {
+            stream.key: stream
+            for team in range(self.meetings.rooms.index(room), teams, rooms)
+            for mailbox in self.people.team(team * TEAM_SIZE)
+            for stream in self.streams.of_mailbox(mailbox)
+            if stream.kind in ("internal", "team")
+        }
         return [
             meeting
-            for stream in self.streams.all()
-            if stream.kind in ("internal", "team")
+            for stream in streams.values()
             for meeting in self.meetings.starting(stream, start - 86400, end)
             if meeting.end > start and any(a.person is recipient for a in meeting.attendees)
         ]
