@@ -5,6 +5,7 @@ Not for published databases (publishing/) and not for the scanner (erasure/scann
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from relationship_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,14 +43,36 @@ def open_engine(
         "preserve_insertion_order": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
-        "enable_progress_bar": "false",
-        "TimeZone": "UTC",
     }
     connection = duckdb.connect(":memory:", config=config)
     try:
+        connection.execute("set enable_progress_bar = false")
+        connection.execute("set TimeZone = 'UTC'")
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def storage_errors(doing: str) -> Iterator[None]:
+    """Turn a full disk (or a file size limit) into one line; `doing` says during what. Raises PipelineError."""
+    import duckdb
+
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise PipelineError(_disk_full(doing)) from error
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        text = str(error)
+        if any(os.strerror(code) in text for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)) or "max_temp" in text:
+            raise PipelineError(_disk_full(doing)) from error
+        raise
+
+
+def _disk_full(doing: str) -> str:
+    return f"disk full while {doing}; what stood before still stands: free some space and run this again"
 
 
 @cache
@@ -57,10 +82,26 @@ def sql(package: str, name: str) -> str:
 
 
 def copy_to_parquet(
-    connection: duckdb.DuckDBPyConnection, query: str, target: Path, parameters: dict[str, Any] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    target: Path,
+    parameters: dict[str, Any] | None = None,
+    compression: str = "zstd",
 ) -> int:
-    """Write a query's rows as one zstd Parquet file and return their number. `query` is text of this package; values
-    are bound. Not durable by itself: the caller adopts the file (lake/writer.py)."""
-    statement = f"copy ({query}) to $target (format parquet, compression zstd, row_group_size {ROW_GROUP})"
+    """Write a query's rows as one Parquet file and return their number. `query` and `compression` are texts of this
+    package; values are bound. Not durable by itself: the caller adopts the file (lake/writer.py)."""
+    statement = f"copy ({query}) to $target (format parquet, compression {compression}, row_group_size {ROW_GROUP})"
     row = connection.execute(statement, {**(parameters or {}), "target": str(target)}).fetchone()
     return int(row[0]) if row else 0
+
+
+def create_table(
+    connection: duckdb.DuckDBPyConnection, name: str, query: str, parameters: dict[str, Any] | None = None
+) -> None:
+    """Materialise a query's rows as a temporary table. `name` and `query` are texts of this package."""
+    connection.execute(f"create or replace temp table {name} as {query}", parameters)
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+    """Name a query. `name` and `query` are texts of this package."""
+    connection.execute(f"create or replace temp view {name} as {query}")

@@ -1,0 +1,324 @@
+"""From staged copies to a month of the lake: scope, normalisation, de-duplication, cap, quality record (B2, B5-B9, O1).
+
+What a source staged is judged again here: only copies whose owner may be read now, and was when they were received,
+get in. The rows of a month are a function of those copies and of what an earlier run had collected, whatever their
+order, so that a re-run gives the same files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from relationship_pipeline.consent.fence import only_one
+from relationship_pipeline.domain.addresses import X500, normalize_address
+from relationship_pipeline.domain.folders import LEFT_OUT
+from relationship_pipeline.domain.months import month_end, month_start
+from relationship_pipeline.durable import temp_path
+from relationship_pipeline.lake.engine import (
+    copy_to_parquet,
+    create_table,
+    create_view,
+    open_engine,
+    sql,
+    storage_errors,
+)
+from relationship_pipeline.lake.manifest import DataFile, Manifest
+from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
+from relationship_pipeline.layout import Layout
+from relationship_pipeline.schemas import INSTANT, STAGED_EMAIL, STAGED_MEETING
+from relationship_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from relationship_pipeline.sources.base import Directory, Staged
+
+MODELS = "relationship_pipeline.lake.models"
+EMAIL_TABLE = "email"
+MEETINGS_TABLE = "meetings"
+PLANNED_TABLE = "planned_meetings"
+
+
+class Rules(Protocol):
+    """Who and what may be collected, as consent/enforcement.py reads it (O1-O6): Arrow tables.
+
+    readable(mailbox, since, until): copies received in [since, until) may be collected; null is open.
+    hidden(address), hidden_domains(domain): may not appear as sender, recipient, organizer or attendee.
+    """
+
+    @property
+    def readable(self) -> pa.Table: ...
+
+    @property
+    def hidden(self) -> pa.Table: ...
+
+    @property
+    def hidden_domains(self) -> pa.Table: ...
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What every collection step needs: where the lake is, who may be collected, and the fence around its commit."""
+
+    layout: Layout
+    epoch: str
+    rules: Rules
+    directory: Directory
+    settings: Settings
+    fence: CommitFence
+
+
+def collect_emails(collection: Collection, month: str, staged: Staged) -> Manifest:
+    """Replace the month of the lake table `email` by what was staged, and what an earlier run had collected from
+    mailboxes that were not read now. Raises Refused (another run holds the month), ConsentRefused, BadLake, and
+    PipelineError when the disk is full; the old month stands then."""
+    folder = collection.layout.epoch(collection.epoch).month(EMAIL_TABLE, month)
+    with _work(collection, EMAIL_TABLE, month) as engine:
+        earlier = open_table(folder)
+        _register_rules(engine, collection, staged, month_start(month), month_end(month))
+        engine.register("left_out_folders", _one_column("folder_class", sorted(LEFT_OUT)))
+        _view_staged(engine, staged.files, STAGED_EMAIL)
+        create_view(engine, "read_copies", _model("read_copies"))
+        _resolve_odd_rows(engine, collection.directory)
+        create_table(engine, "copies", _model("copies"))
+        if earlier is not None and earlier.files:
+            files = [str(path) for path in earlier.paths(folder)]
+            engine.execute(f"insert into copies by name {_model('earlier_copies')}", {"files": files})
+        create_table(engine, "repeated_copies", _model("repeated_copies"))
+        create_table(engine, "ranked_copies", _model("ranked_copies"), {"cap": collection.settings.batch_cap})
+        hidden = [address for (address,) in engine.execute(_model("hidden_here")).fetchall()]
+        part = _write_part(engine, folder, EMAIL_TABLE, _model("email"), {"hidden": hidden})
+        quality, first_at, last_at = _email_quality(engine, staged)
+        return commit_manifest(
+            folder,
+            epoch=collection.epoch,
+            table=EMAIL_TABLE,
+            month=month,
+            files=part,
+            fence=collection.fence,
+            quality=quality,
+            first_at=first_at,
+            last_at=last_at,
+        )
+
+
+def collect_meetings(collection: Collection, month: str, staged: Staged) -> Manifest:
+    """Replace the month of the lake table `meetings`; otherwise as `collect_emails`."""
+    folder = collection.layout.epoch(collection.epoch).month(MEETINGS_TABLE, month)
+    return _collect_calendar(collection, MEETINGS_TABLE, month, folder, (month_start(month), month_end(month)), staged)
+
+
+def collect_planned_meetings(collection: Collection, start: datetime, end: datetime, staged: Staged) -> Manifest:
+    """Replace the lake table `planned_meetings` by the meetings that start in [start, end) (B4); nothing that an
+    earlier run had collected stays. Raises as `collect_emails`."""
+    folder = collection.layout.epoch(collection.epoch).table(PLANNED_TABLE)
+    return _collect_calendar(collection, PLANNED_TABLE, None, folder, (start, end), staged)
+
+
+def _collect_calendar(
+    collection: Collection,
+    table: str,
+    month: str | None,
+    folder: Path,
+    interval: tuple[datetime, datetime],
+    staged: Staged,
+) -> Manifest:
+    include_private = {"include_private": collection.settings.meetings.include_private}
+    with _work(collection, table, month) as engine:
+        earlier = open_table(folder) if month else None
+        _register_rules(engine, collection, staged, *interval)
+        _view_staged(engine, staged.files, STAGED_MEETING)
+        create_view(engine, "read_meetings", _model("read_meetings"))
+        create_table(engine, "meeting_people", _model("meeting_people"))
+        _register_resolved(engine, collection.directory, "meeting_people")
+        create_table(engine, "resolved_people", _model("resolved_people"))
+        create_table(engine, "meeting_copies", _model("meeting_copies"), include_private)
+        if earlier is not None and earlier.files:
+            files = [str(path) for path in earlier.paths(folder)]
+            engine.execute(f"insert into meeting_copies by name {_model('earlier_meetings')}", {"files": files})
+        create_table(engine, "ranked_meetings", _model("ranked_meetings"))
+        hidden = [address for (address,) in engine.execute(_model("hidden_in_meetings")).fetchall()]
+        part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
+        quality, first_at, last_at = _meeting_quality(engine, staged)
+        return commit_manifest(
+            folder,
+            epoch=collection.epoch,
+            table=table,
+            month=month,
+            files=part,
+            fence=collection.fence,
+            quality=quality,
+            first_at=first_at,
+            last_at=last_at,
+        )
+
+
+def _meeting_quality(
+    engine: duckdb.DuckDBPyConnection, staged: Staged
+) -> tuple[dict[str, Any], datetime | None, datetime | None]:
+    """The quality record of meetings: copies_read = distinct_meetings + duplicates + sum(dropped)."""
+    counts = _one_row(engine, _model("meeting_counts"))
+    dropped = dict(staged.rejected)
+    for model in ("unread_meetings", "dropped_meetings"):
+        for reason, copies in engine.execute(_model(model)).fetchall():
+            dropped[reason] = dropped.get(reason, 0) + copies
+    quality = {
+        "copies_read": counts["distinct_meetings"] + counts["duplicates"] + sum(dropped.values()),
+        "distinct_meetings": counts["distinct_meetings"],
+        "duplicates": counts["duplicates"],
+        "dropped": dict(sorted(dropped.items())),
+        "unresolved_addresses": counts["unresolved_addresses"],
+        "kept_earlier": counts["kept_earlier"],
+        **_reading(staged, list(staged.partial_reasons)),
+    }
+    return quality, counts["first_at"], counts["last_at"]
+
+
+def _email_quality(
+    engine: duckdb.DuckDBPyConnection, staged: Staged
+) -> tuple[dict[str, Any], datetime | None, datetime | None]:
+    """The quality record of B9, and when the first and last copy were received.
+
+    copies_read = distinct_emails + duplicates + sum(dropped) + left_out_copies; `kept_earlier` copies are among them.
+    """
+    counts = _one_row(engine, _model("email_counts"))
+    dropped = dict(staged.rejected)
+    for model in ("unread_copies", "dropped_copies"):
+        for reason, copies in engine.execute(_model(model)).fetchall():
+            dropped[reason] = dropped.get(reason, 0) + copies
+    if counts["meeting_messages"]:
+        dropped["meeting_message"] = counts["meeting_messages"]
+    reasons = list(staged.partial_reasons)
+    if counts["left_out_by_cap"]:
+        reasons.append(f"the cap left out {counts['left_out_by_cap']} emails")
+    read = counts["distinct_emails"] + counts["duplicates"] + sum(dropped.values()) + counts["left_out_copies"]
+    quality = {
+        "copies_read": read,
+        "distinct_emails": counts["distinct_emails"],
+        "duplicates": counts["duplicates"],
+        "dropped": dict(sorted(dropped.items())),
+        "left_out_by_cap": counts["left_out_by_cap"],
+        "left_out_copies": counts["left_out_copies"],
+        "unresolved_addresses": counts["unresolved_addresses"],
+        "clock_corrected": counts["clock_corrected"],
+        "kept_earlier": counts["kept_earlier"],
+        **_reading(staged, reasons),
+    }
+    return quality, counts["first_at"], counts["last_at"]
+
+
+def _reading(staged: Staged, reasons: list[str]) -> dict[str, Any]:
+    """The part of a quality record that the source says."""
+    return {
+        "mailboxes": dict(staged.mailboxes),
+        "expected_copies": staged.expected_copies,
+        "walked_copies": staged.walked_copies,
+        "partial_reasons": reasons,
+        "not_provided": list(staged.not_provided),
+        "status": "partial" if reasons else "complete",
+    }
+
+
+@contextmanager
+def _work(collection: Collection, table: str, month: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The lock of this piece of work and an engine to do it in; a full disk becomes one line."""
+    layout, settings = collection.layout, collection.settings
+    epoch = layout.epoch(collection.epoch)
+    what = f"{table} of {month}" if month else table
+    name = f"{table}-{month}" if month else table
+    with (
+        only_one(layout.work_lock(name), what),
+        storage_errors(f"writing {what}"),
+        open_engine(epoch.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine,
+    ):
+        engine.execute(_model("functions"))
+        yield engine
+
+
+def _register_rules(
+    engine: duckdb.DuckDBPyConnection, collection: Collection, staged: Staged, starts: datetime, ends: datetime
+) -> None:
+    """Register what decides which rows get in: readable, hidden, hidden_domains, done, bounds."""
+    import pyarrow as pa
+
+    engine.register("readable", collection.rules.readable)
+    engine.register("hidden", collection.rules.hidden)
+    engine.register("hidden_domains", collection.rules.hidden_domains)
+    engine.register("done", _one_column("mailbox", sorted(staged.read_mailboxes)))
+    engine.register("bounds", pa.table([[starts], [ends]], schema=pa.schema([("starts", INSTANT), ("ends", INSTANT)])))
+
+
+def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schema: pa.Schema) -> None:
+    """The staged files as the view `staged`, with file and row number as the rows' names."""
+    import pyarrow as pa
+
+    paths = [str(path) for path in files]
+    if paths:
+        engine.read_parquet(paths, filename=True, file_row_number=True, hive_partitioning=False).create_view("staged")
+    else:
+        row_names = [pa.field("filename", pa.string()), pa.field("file_row_number", pa.int64())]
+        engine.register("staged", pa.schema([*schema, *row_names]).empty_table())
+
+
+def _resolve_odd_rows(engine: duckdb.DuckDBPyConnection, directory: Directory) -> None:
+    """Tables odd_addresses and odd_rows: rows with addresses that need more than lower case."""
+    create_table(engine, "odd_addresses", _model("odd_addresses"))
+    _register_resolved(engine, directory, "odd_addresses")
+    create_table(engine, "odd_rows", _model("odd_rows"))
+
+
+def _register_resolved(engine: duckdb.DuckDBPyConnection, directory: Directory, table: str) -> None:
+    """Register resolved(raw, address): what the distinct `raw` texts of a table mean (N1, X500 by the directory)."""
+    import pyarrow as pa
+
+    raw = [text for (text,) in engine.table(table).project("raw").distinct().fetchall() if text is not None]
+    legacy = _legacy_addresses(directory)
+    schema = pa.schema([("raw", pa.string()), ("address", pa.string())])
+    engine.register("resolved", pa.table([raw, [_resolve(text, legacy) for text in raw]], schema=schema))
+
+
+def _resolve(raw: str | None, legacy: dict[str, str | None]) -> str | None:
+    address = normalize_address(raw)
+    return legacy.get(address) if address and address.startswith(X500) else address
+
+
+def _legacy_addresses(directory: Directory) -> dict[str, str | None]:
+    """Primary address by the X500 key of a user."""
+    users = directory.users.select(["user_id", "primary_address"]).to_pylist()
+    primary = {user["user_id"]: user["primary_address"] for user in users}
+    rows = directory.addresses.to_pylist()
+    return {row["address"]: primary.get(row["user_id"]) for row in rows if row["address"].startswith(X500)}
+
+
+def _write_part(
+    engine: duckdb.DuckDBPyConnection, folder: Path, table: str, query: str, parameters: dict[str, Any]
+) -> list[DataFile]:
+    temp = temp_path(folder, ".parquet")
+    try:
+        rows = copy_to_parquet(engine, query, temp, parameters)
+        return [adopt_part(temp, table, rows)]
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def _one_row(engine: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any]:
+    cursor = engine.execute(query)
+    names = [column[0] for column in cursor.description or ()]
+    return dict(zip(names, cursor.fetchone() or (), strict=True))
+
+
+def _one_column(name: str, values: list[str]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table([values], schema=pa.schema([(name, pa.string())]))
+
+
+def _model(name: str) -> str:
+    return sql(MODELS, name)

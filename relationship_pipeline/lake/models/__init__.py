@@ -1,0 +1,1 @@
+"""SQL models of the lake, one a file."""

@@ -1,0 +1,33 @@
+-- Copies of this month collected by an earlier run that this run could not read again: they stay (O1).
+-- Grain: one copy. Inputs: $files (the month's files so far), done(mailbox), readable(mailbox, since, until).
+with read_again as (
+    select readable.*
+    from readable
+    semi join done on readable.mailbox = done.mailbox
+)
+
+select
+    message_key,
+    mailbox,
+    item_key,
+    conversation_key,
+    received_at,
+    sent_at,
+    from_address,
+    from_name,
+    sender_address,
+    to_addresses,
+    cc_addresses,
+    folder_class,
+    is_meeting_message,
+    is_bulk,
+    false as is_draft,
+    coalesce(sent_at > received_at + interval 1 day or sent_at < received_at - interval 30 days, true) as is_off_clock,
+    0 as unresolved,
+    true as is_earlier
+from read_parquet($files, hive_partitioning = false) as earlier
+anti join read_again
+    on
+        earlier.mailbox = read_again.mailbox
+        and earlier.received_at >= coalesce(read_again.since, '-infinity'::timestamptz)
+        and earlier.received_at < coalesce(read_again.until, 'infinity'::timestamptz)

@@ -1,0 +1,3 @@
+"""Deriving and publishing under consent."""
+
+from __future__ import annotations

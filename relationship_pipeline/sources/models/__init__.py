@@ -1,0 +1,1 @@
+"""SQL models of the sources, one a file."""
