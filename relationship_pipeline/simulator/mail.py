@@ -94,7 +94,7 @@ class Mail:
         if end <= self.streams.start - 40 * DAY or start >= self.streams.end:
             return []
         kinds = {"client": self._client, "internal": self._internal, "team": self._team, "bulk": self._bulk,
-                 "company": self._company, "flood": self._flood}  # fmt: skip
+                 "company": self._company}  # fmt: skip
         emails: list[Email] = []
         kinds[stream.kind](stream, third, start, end, rng, emails)
         if self.realism.meeting_messages:
@@ -102,6 +102,26 @@ class Mail:
                 emails += self._meeting_messages(meeting)
         users = self.people.users
         return [email for email in emails if email.sender_index < 0 or users[email.sender_index].active_at(email.sent)]
+
+    def flood_size(self, flood: Stream, day: int) -> int:
+        """How many messages flood a giant mailbox on a day (days since 1970), without making them."""
+        return poisson(stream_of_chance(mix(flood.key ^ day)), flood.rate / MONTH_DAYS)
+
+    def flood(self, flood: Stream, day: int) -> list[Email]:
+        """Those messages: requests from many companies, one message a conversation, none sent in the last seconds."""
+        people = self.people
+        rng = stream_of_chance(mix(flood.key ^ day))
+        draw, bits = rng.random, rng.getrandbits
+        to = (people.internal(flood.owner),)
+        emails = []
+        for _ in range(poisson(rng, flood.rate / MONTH_DAYS)):
+            key = bits(64)
+            sent = day * DAY + int((DAY - 30) * draw())
+            company = int(people.companies * draw())
+            place = int(people.company(company).size * draw())
+            sender = people.outside(company, place)
+            emails.append(Email(key, key << 64 | key, sent, 0, sent, sender, -1, to, (), flood.members))
+        return emails
 
     def _conversations(self, stream: Stream, start: int, end: int, rng: random.Random, scale: float = 1.0) -> int:
         meeting_part = 1 - self.realism.meeting_messages if stream.kind != "bulk" else 1.0
@@ -219,18 +239,6 @@ class Mail:
             email = Email(key, key << 64 | mix(key), sent, 0, sent, sender, -1, (self.people.internal(me, key >> 30),),
                           (), s.members, bulk=True)  # fmt: skip
             out.append(self._roughen(email))
-
-    def _flood(self, s: Stream, third: int, start: int, end: int, rng: random.Random, out: list[Email]) -> None:
-        """Requests from many companies to one giant mailbox, one message a conversation."""
-        people, draw = self.people, rng.random
-        me = people.internal(s.owner)
-        for _ in range(poisson(rng, s.rate * (end - start) / DAY / MONTH_DAYS)):
-            key = rng.getrandbits(64)
-            sent = start + int((end - start) * draw())
-            company = int(people.companies * draw())
-            place = int(people.company(company).size * draw())
-            out.append(Email(key, key << 64 | mix(key), sent, 0, sent, people.outside(company, place), -1, (me,), (),
-                             s.members))  # fmt: skip
 
     def _company(self, s: Stream, third: int, start: int, end: int, rng: random.Random, out: list[Email]) -> None:
         """News to everybody about once a month, and the odd message with a very long list of recipients."""

@@ -12,7 +12,7 @@ from relationship_pipeline.simulator.people import TEAM_SIZE, People
 from relationship_pipeline.simulator.scenario import Scenario
 from relationship_pipeline.simulator.shapes import MailboxIds, on_calendar
 from relationship_pipeline.simulator.streams import Streams
-from relationship_pipeline.simulator.times import month_bounds, third_of
+from relationship_pipeline.simulator.times import DAY, month_bounds, third_of
 
 
 class Tenant:
@@ -46,7 +46,7 @@ class Tenant:
             if stream.kind in ("client", "internal", "team"):
                 found += [
                     meeting
-                    for meeting in self.meetings.starting(stream, start - 86400, end)
+                    for meeting in self.meetings.starting(stream, start - DAY, end)
                     if meeting.end > start and self.attends(meeting, mailbox)
                 ]
         if self.people.users[mailbox].kind == "room":
@@ -73,7 +73,7 @@ class Tenant:
         return [
             meeting
             for stream in streams.values()
-            for meeting in self.meetings.starting(stream, start - 86400, end)
+            for meeting in self.meetings.starting(stream, start - DAY, end)
             if meeting.end > start and any(a.person is recipient for a in meeting.attendees)
         ]
 
@@ -90,6 +90,12 @@ class Tenant:
                             copies.append(copy)
                     if copies:
                         yield email, copies
+        giant = self.streams.busiest
+        if self.streams.flood(giant):
+            for day in range(start // DAY, end // DAY):
+                for copy in self.mailboxes.flooded(giant, day):
+                    if copy.visible(self.now):
+                        yield copy.email, [copy]
         for email, copies in self.mailboxes.delivered():
             inside = [copy for copy in copies if start <= copy.received < end and copy.visible(self.now)]
             if inside:
