@@ -133,4 +133,16 @@ def export_person(address: str) -> None:
     print_json(operations.export_person(work, address))
 
 
+@export.command("graph")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--role", "role_name", default="salesperson", show_default=True)
+@click.option("--recipient", help="Who gets the file; registered for the notice on withdrawal.")
+def export_graph(file: Path, role_name: str, recipient: str | None) -> None:
+    """The contact graph as .graphml or .parquet."""
+    from relationship_pipeline.publishing.export import export_graph as write_graph
+
+    counts = write_graph(data_dir.open_settings().layout, file, role_name, recipient=recipient)
+    click.echo(f"wrote {counts['nodes']:,} nodes and {counts['edges']:,} edges to {file}")
+
+
 COMMANDS = [erase, backups, export]

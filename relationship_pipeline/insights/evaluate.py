@@ -307,19 +307,25 @@ def _load(
     directed = bool(domains)
     session.execute(_macros())
     session.execute("create temp table tie_constants as select $k as k", {"k": dataclasses.asdict(constants)})
-    _attach(session, "evaluation_source", source, ("message_id", "sent_at", "sender"), "recipients")
     no_meetings = session.sql(
         "select '' as meeting_id, now() as start_at, '' as organizer, cast([] as varchar[]) as attendees limit 0"
     )
-    meeting_columns = ("meeting_id", "start_at", "organizer")
-    _attach(session, "evaluation_meeting_source", meetings or no_meetings, meeting_columns, "attendees")
     try:
+        _attach(session, "evaluation_source", source, ("message_id", "sent_at", "sender"), "recipients")
+        meeting_columns = ("meeting_id", "start_at", "organizer")
+        _attach(
+            session,
+            "evaluation_meeting_source",
+            no_meetings if meetings is None else meetings,
+            meeting_columns,
+            "attendees",
+        )
         session.execute(_sql("evaluation_messages"))
         session.execute(_sql("evaluation_meetings"))
     except duckdb.ConversionException:
         raise BadInput("sent_at or start_at holds something that is not a time; write ISO 8601 or timestamps") from None
     except duckdb.Error as error:
-        raise BadInput(f"the messages cannot be read: {type(error).__name__}; is the Parquet file whole?") from None
+        raise BadInput(f"the messages cannot be read ({type(error).__name__}); is the file whole?") from None
     session.execute(_sql("evaluation_addresses"), {"internal_domains": list(domains)})
     [(messages, inside, outside)] = session.execute(_sql("evaluation_sides")).fetchall()
     if not messages:

@@ -232,9 +232,8 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
     layout, settings = collection.layout, collection.settings
     epoch = layout.epoch(collection.epoch)
     what = f"{table} of {month}" if month else table
-    name = f"{table}-{month}" if month else table
     with (
-        only_one(layout.work_lock(name), what),
+        only_one(layout.table_lock(table, month), what),
         storage_errors(f"writing {what}"),
         open_engine(epoch.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):
@@ -251,8 +250,11 @@ def _register_rules(
     engine.register("readable", collection.rules.readable)
     engine.register("hidden", collection.rules.hidden)
     engine.register("hidden_domains", collection.rules.hidden_domains)
-    engine.register("done", _one_column("mailbox", sorted(staged.read_mailboxes)))
-    engine.register("bounds", pa.table([[starts], [ends]], schema=pa.schema([("starts", INSTANT), ("ends", INSTANT)])))
+    mailboxes = sorted(staged.read_mailboxes | staged.read_since.keys())
+    done = pa.schema([("mailbox", pa.string()), ("since", INSTANT)])
+    engine.register("done", pa.table([mailboxes, [staged.read_since.get(name) for name in mailboxes]], schema=done))
+    bounds = pa.schema([("starts", INSTANT), ("ends", INSTANT)])
+    engine.register("bounds", pa.table([[starts], [ends]], schema=bounds))
 
 
 def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schema: pa.Schema) -> None:

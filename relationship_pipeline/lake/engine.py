@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.durable import make_folder, temp_path
 from relationship_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 MEMORY_SHARE = 0.6
 ROW_GROUP = 122_880
+SPILL_LOCK = "in-use.lock"
+"""flock in an engine's spill folder, held while the engine lives."""
 
 
 def default_memory_limit() -> str:
@@ -33,24 +38,28 @@ def open_engine(
     spill: Path, *, memory_limit: str | None = None, threads: int | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory DuckDB with the project's habits (architecture.md 4). `spill` holds personal data while a query
-    needs it: a folder of the epoch's tree. Time zone is UTC."""
+    needs it: a folder of the epoch's tree, in which each engine has a folder of its own (DuckDB's spill files of two
+    processes would have the same names) that goes with it, or by the janitor when the process is killed. Time zone is
+    UTC."""
     import duckdb
+
+    own = make_folder(temp_path(spill))
 
     config: dict[str, Any] = {
         "memory_limit": memory_limit or default_memory_limit(),
         "threads": str(threads or os.cpu_count() or 1),
-        "temp_directory": str(spill),
+        "temp_directory": str(own / "duckdb"),
         "preserve_insertion_order": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
-    connection = duckdb.connect(":memory:", config=config)
     try:
-        connection.execute("set enable_progress_bar = false")
-        connection.execute("set TimeZone = 'UTC'")
-        yield connection
+        with locked(own / SPILL_LOCK, wait=False), closing(duckdb.connect(":memory:", config=config)) as connection:
+            connection.execute("set enable_progress_bar = false")
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
     finally:
-        connection.close()
+        shutil.rmtree(own, ignore_errors=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from relationship_pipeline.operations.collection import (
     collect_emails,
     collect_meetings,
     collect_planned_meetings,
+    read_crm,
     read_directory,
     refresh_months,
 )
@@ -24,11 +25,26 @@ from relationship_pipeline.operations.deletion import (
     purge_backups,
     run_erasure,
 )
+from relationship_pipeline.operations.insights import (
+    build_contact_graph,
+    build_health,
+    build_kpis,
+    build_who_knows_whom,
+    change_role,
+    derive_interactions,
+    evaluate_lake,
+    publish,
+)
 from relationship_pipeline.operations.work import Work, watch_progress
 
 __all__ = [
     "Work",
     "backup_store",
+    "build_contact_graph",
+    "build_health",
+    "build_kpis",
+    "build_who_knows_whom",
+    "change_role",
     "check_consent",
     "collect_emails",
     "collect_meetings",
@@ -36,11 +52,15 @@ __all__ = [
     "deletion",
     "deletion_alert",
     "deletions_due",
+    "derive_interactions",
+    "evaluate_lake",
     "has_consent_to_watch",
     "is_erased_state",
     "make_backup",
     "provide_consent",
+    "publish",
     "purge_backups",
+    "read_crm",
     "read_directory",
     "refresh_months",
     "run_erasure",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 PLANNED_AHEAD = timedelta(days=92)
 """B4: how far `planned_meetings` looks past the running month."""
 
-EMAIL, MEETINGS, PLANNED = "email", "meetings", "planned_meetings"
+EMAIL, MEETINGS, CRM_TABLE = "email", "meetings", "crm_records"
 
 
 def refresh_months(settings: Settings, now: datetime) -> list[str]:
@@ -44,6 +45,11 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
 def read_directory(work: Work) -> Manifest:
     """Read the directory now and commit it with a dated snapshot of the groups that matter (O1)."""
     return Reading(work, work.ledger.require(Purpose.COLLECT)).directory_manifest
+
+
+def read_crm(work: Work) -> Mapping[str, int]:
+    """Read the CRM folder, where there is one; rows by kind. A kind without a file is empty."""
+    return {}
 
 
 def collect_emails(work: Work, month: str) -> Manifest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.watch import watch_directory
-from relationship_pipeline.domain.consent import ConsentState, Grants, Purpose
+from relationship_pipeline.domain.consent import Confirmation, ConsentState, Purpose
 from relationship_pipeline.domain.erasure import Alert, ErasureState, has_reached
 from relationship_pipeline.operations.work import Work
 from relationship_pipeline.settings import Settings, SourceKind
@@ -100,7 +100,7 @@ def check_consent(work: Work) -> str:
     return (state or ConsentState.NONE).value
 
 
-def _look(settings: Settings) -> Grants:
+def _look(settings: Settings) -> Confirmation:
     """What the directory says about our grants, with a fresh sign-in; an operational fault says nothing (C6)."""
     from relationship_pipeline.errors import PipelineError
     from relationship_pipeline.sources.graph.access import GraphAccess
@@ -109,8 +109,8 @@ def _look(settings: Settings) -> Grants:
     try:
         grants = GraphAccess(settings.graph).read_grants()
     except TokenRefused as refused:
-        return Grants.MISSING if refused.trouble is Trouble.WITHDRAWN else Grants.UNKNOWN
+        return Confirmation.MISSING if refused.trouble is Trouble.WITHDRAWN else Confirmation.UNKNOWN
     except PipelineError:
-        return Grants.UNKNOWN
+        return Confirmation.UNKNOWN
     mail, calendars = grants.roles.intersection(MAIL_ROLES), grants.roles.intersection(CALENDAR_ROLES)
-    return Grants.PRESENT if grants.found and grants.enabled and mail and calendars else Grants.MISSING
+    return Confirmation.PRESENT if grants.found and grants.enabled and mail and calendars else Confirmation.MISSING

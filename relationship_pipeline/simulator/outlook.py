@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
+from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -211,7 +211,7 @@ class Outlook:
         rows: list[dict[str, Any]] = []
         for text in wanted:
             try:
-                number = int.from_bytes(urlsafe_b64decode(text)[-8:-2], "big")
+                number = int.from_bytes(b64decode(text, altchars=b"_-")[-8:-2], "big")
                 rows.append({"sourceId": text, "targetId": ids.immutable(number << 16)})
             except ValueError:
                 detail = {"code": "ErrorInvalidIdMalformed", "message": "Id is malformed."}

@@ -14,7 +14,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.addresses import X500, domain_of, normalize_address
 from relationship_pipeline.domain.folders import INBOX, OTHER, SENT, UNKNOWN, class_of_name
 from relationship_pipeline.domain.months import month_of, month_range
-from relationship_pipeline.durable import adopt_folder, make_folder, put_bytes, temp_path
+from relationship_pipeline.durable import TEMP_PREFIX, adopt_folder, make_folder, put_bytes
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.lake.engine import copy_to_parquet, create_table, open_engine, sql, storage_errors
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 MODELS = "relationship_pipeline.sources.models"
 SPLIT_VERSION = "1"
 """Part of every stage key: changes when the split's rules do, so that nothing staged by older rules is read."""
+
+STAGE_FOLDER = "data_connect"
+"""Below the stage: a folder a split, named by its key."""
 
 MAX_LINE_BYTES = 64 * 2**20
 SLACK = timedelta(days=1)
@@ -123,9 +126,10 @@ class ExportFile:
 
 
 class SplitRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What the split of one file found. `rejected` counts by month (or `none`) and reason; `mailboxes` says by mailbox
-    `rows`, `complete` or `incomplete` (summary rows tell the last two)."""
+    """Which file was split, and what was found: `rejected` rows by month (or `none`) and reason; by mailbox `rows`,
+    `complete` or `incomplete` (summary rows tell the last two)."""
 
+    file: str
     months: list[str]
     rejected: dict[str, dict[str, int]]
     mailboxes: dict[str, str]
@@ -244,13 +248,15 @@ class DataConnectSource:
         progress: Progress,
     ) -> tuple[list[tuple[Path, SplitRecord]], list[str]]:
         """Split every file that is not split yet; returns the splits and the titles of files that cannot be read."""
-        home = make_folder(stage / "data_connect")
+        home = make_folder(stage / STAGE_FOLDER)
+        keys = {str(file.path): _stage_key(file, folders) for file in files}
+        _sweep_stale(home, keys)
         splits, bad = [], []
         for number, file in enumerate(files, 1):
             checkpoint()
-            target = home / _stage_key(file, folders)
+            target = home / keys[str(file.path)]
             try:
-                with locked(home / f"{target.name}.lock"):
+                with locked(_split_lock(target)):
                     if not target.exists():
                         progress(f"reading export file {number} of {len(files)}")
                         self._split(file, target, folders)
@@ -275,7 +281,8 @@ class DataConnectSource:
             "max_object_size": MAX_LINE_BYTES,
             "latest": latest,
         }
-        temp = temp_path(target.parent)
+        temp = target.with_name(TEMP_PREFIX + target.name)
+        shutil.rmtree(temp, ignore_errors=True)
         try:
             with (
                 storage_errors(f"splitting {file.title}"),
@@ -287,7 +294,7 @@ class DataConnectSource:
                     parameters["default_class"] = default
                 model = sql(MODELS, "split_events" if folders is None else "split_messages")
                 _read_rows(engine, model, parameters, file)
-                record = _write_months(engine, make_folder(temp))
+                record = _write_months(engine, make_folder(temp), file)
             if not record.months and not record.mailboxes and set(_reasons(record)) == {"not_json"}:
                 raise BadInput(f"{file.title} is not JSON lines; export it again or take it out of the folder")
             _check_last_line(file)
@@ -313,15 +320,17 @@ class DataConnectSource:
                 group = row.get("groupid") or row.get("pobjectid") or row.get("puser")
                 if group and row.get("id"):
                     members.setdefault(str(group).lower(), set()).add(str(row["id"]).lower())
-        wanted = sorted({group.strip().lower() for group in group_ids})
-        missing = [group for group in wanted if group not in members]
+        wanted = {group: group.strip().lower() for group in sorted(set(group_ids))}
+        missing = [key for key in wanted.values() if key not in members]
         if missing:
             raise BadInput(
                 f"GroupMembers_v0 does not list {len(missing)} of the {len(wanted)} groups that opt-outs or scope "
                 "name; export those groups too, or take them out (`relationship-pipeline opt-out list`)"
             )
         return [
-            {"group_id": group, "user_id": member} for group in wanted for member in sorted(_all_below(group, members))
+            {"group_id": group, "user_id": member}
+            for group, key in wanted.items()
+            for member in sorted(_all_below(key, members))
         ]
 
 
@@ -389,7 +398,8 @@ def _directory_tables(
         primary = [proxy for proxy in proxies if proxy.startswith("SMTP:")]
         principal = normalize_address(row.get("userprincipalname"))
         is_member = str(row.get("usertype") or "").lower() != "guest"
-        known = [normalize_address(text) for text in (row.get("mail"), *primary, row.get("userprincipalname"))]
+        texts = (row.get("mail"), *primary, row.get("userprincipalname"), *proxies)
+        known = [normalize_address(text) for text in texts]
         addresses = [address for address in known if address and not address.startswith(X500)]
         attributes = row.get("onpremisesextensionattributes") or {}
         attribute = attributes.get((opt_out_attribute or "").lower())
@@ -404,7 +414,7 @@ def _directory_tables(
             "opt_out_attribute": None if attribute is None else str(attribute),
             "is_gone": False,
         }
-        for address in (*known, *(normalize_address(proxy) for proxy in proxies)):
+        for address in known:
             if address:
                 owners.setdefault(address, user_id)
         if is_member:
@@ -474,6 +484,23 @@ def _staged(
         partial_reasons=tuple(reasons),
         not_provided=not_provided,
     )
+
+
+def _split_lock(split: Path) -> Path:
+    """flock of one split: held by whoever makes or removes it (the janitor too)."""
+    return split.with_name(f"{split.name}.lock")
+
+
+def _sweep_stale(home: Path, keys: Mapping[str, str]) -> None:
+    """Remove splits whose export file is gone or another one by now; `keys` are the present ones by file."""
+    for split in sorted(home.iterdir()):
+        record_file = split / _RECORD
+        if split.name.startswith(TEMP_PREFIX) or not record_file.is_file():
+            continue
+        file = msgspec.json.decode(record_file.read_bytes(), type=SplitRecord).file
+        if keys.get(file, split.name) != split.name or not Path(file).exists():
+            with suppress(BlockingIOError), locked(_split_lock(split), wait=False):
+                shutil.rmtree(split, ignore_errors=True)
 
 
 def _files_below(folder: Path, dataset: str) -> list[ExportFile]:
@@ -614,7 +641,7 @@ def _check_last_line(file: ExportFile) -> None:
             raise _unreadable(file, EOFError()) from None
 
 
-def _write_months(engine: duckdb.DuckDBPyConnection, folder: Path) -> SplitRecord:
+def _write_months(engine: duckdb.DuckDBPyConnection, folder: Path, file: ExportFile) -> SplitRecord:
     """Write `split_rows` month by month below the folder, and sum up what has no month."""
     months: list[str] = []
     rejected: dict[str, dict[str, int]] = {}
@@ -628,7 +655,12 @@ def _write_months(engine: duckdb.DuckDBPyConnection, folder: Path) -> SplitRecor
             copy_to_parquet(engine, _MONTH_ROWS, folder / f"{bucket}.parquet", {"bucket": bucket}, "snappy")
             months.append(bucket)
     mailboxes = engine.execute(sql(MODELS, "split_mailboxes")).fetchall()
-    return SplitRecord(months=months, rejected=rejected, mailboxes=dict(mailboxes))
+    return SplitRecord(
+        file=str(file.path),
+        months=months,
+        rejected=rejected,
+        mailboxes=dict(mailboxes),
+    )
 
 
 def _reasons(record: SplitRecord) -> Iterator[str]:

@@ -386,6 +386,12 @@ def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
     broken.write_bytes(b"PAR1 and no more")
     with pytest.raises(BadInput, match="not a readable Parquet file"):
         evaluate_messages(broken)
+    damaged = write(made_up_mail(9), tmp_path / "damaged.parquet")
+    content = bytearray(damaged.read_bytes())
+    content[100:4000] = b"U" * 3900
+    damaged.write_bytes(content)
+    with pytest.raises(BadInput, match="is the file whole"):
+        evaluate_messages(damaged)
     empty = write([], tmp_path / "empty.parquet")
     with pytest.raises(BadInput, match="no messages"):
         evaluate_messages(empty)

@@ -1,9 +1,13 @@
 -- Copies of this month collected by an earlier run that this run could not read again: they stay (O1).
--- Grain: one copy. Inputs: $files (the month's files so far), done(mailbox), readable(mailbox, since, until).
+-- Grain: one copy. Inputs: $files (the month's files so far), copies, readable(mailbox, since, until),
+-- done(mailbox, since): mailboxes read to the end, from `since` on where only what is new was asked for (B3).
 with read_again as (
-    select readable.*
+    select
+        readable.mailbox,
+        greatest(readable.since, done.since) as since,
+        readable.until
     from readable
-    semi join done on readable.mailbox = done.mailbox
+    inner join done on readable.mailbox = done.mailbox
 )
 
 select
@@ -31,3 +35,4 @@ anti join read_again
         earlier.mailbox = read_again.mailbox
         and earlier.received_at >= coalesce(read_again.since, '-infinity'::timestamptz)
         and earlier.received_at < coalesce(read_again.until, 'infinity'::timestamptz)
+anti join copies on earlier.mailbox = copies.mailbox and earlier.item_key = copies.item_key

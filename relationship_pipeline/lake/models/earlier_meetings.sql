@@ -1,9 +1,13 @@
 -- Meetings of this month collected by an earlier run that this run could not read again: they stay (O1).
--- Grain: one copy. Inputs: $files (the month's files so far), done(mailbox), readable(mailbox, since, until).
+-- Grain: one copy. Inputs: $files (the month's files so far), meeting_copies, readable(mailbox, since, until),
+-- done(mailbox, since): mailboxes read to the end, from `since` on where only what is new was asked for (B3).
 with read_again as (
-    select readable.*
+    select
+        readable.mailbox,
+        greatest(readable.since, done.since) as since,
+        readable.until
     from readable
-    semi join done on readable.mailbox = done.mailbox
+    inner join done on readable.mailbox = done.mailbox
 )
 
 select
@@ -17,3 +21,4 @@ anti join read_again
         earlier.mailbox = read_again.mailbox
         and earlier.start_at >= coalesce(read_again.since, '-infinity'::timestamptz)
         and earlier.start_at < coalesce(read_again.until, 'infinity'::timestamptz)
+anti join meeting_copies on earlier.mailbox = meeting_copies.mailbox and earlier.item_key = meeting_copies.item_key

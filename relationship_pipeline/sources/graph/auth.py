@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -161,6 +162,7 @@ def refuse_excess(roles: Collection[str]) -> None:
 REUSE_SECONDS = 30.0
 """How long one answer of MSAL serves requests: asking it for each would cost more than the request."""
 TRIES = 6
+SIGN_IN_TIMEOUT = 30.0
 
 
 class TokenSource:
@@ -184,6 +186,7 @@ class TokenSource:
         self._first_wait = first_wait
         self._clock = clock
         self._app: Any = None
+        self._session: Any = None
         self._token: str | None = None
         self._asked_at = 0.0
         self._lock: asyncio.Lock | None = None
@@ -197,6 +200,12 @@ class TokenSource:
     async def renew(self, failed: str, claims: str | None = None) -> str:
         """Another token than the one that Graph refused; one caller asks, the others share it."""
         return await self._ask(failed, claims)
+
+    def close(self) -> None:
+        """Close the connections to the sign-in service and forget its tokens."""
+        if self._session is not None:
+            self._session.close()
+        self._app = self._session = self._token = None
 
     async def _ask(self, failed: str | None, claims: str | None) -> str:
         if self._lock is None:
@@ -223,6 +232,7 @@ class TokenSource:
 
         try:
             if self._app is None or fresh:
+                self.close()
                 self._app = self._make_app()
             answer = self._app.acquire_token_for_client([self._where.scope], claims_challenge=claims)
         except (requests.RequestException, OSError) as error:
@@ -248,14 +258,19 @@ class TokenSource:
     def _make_app(self) -> Any:
         """A new MSAL client: its error cache is empty and its token cache too (graph.md 4.1)."""
         import msal
+        import requests
 
         settings = self._settings
+        session = self._session = requests.Session()
+        # A verify of the session would lose against REQUESTS_CA_BUNDLE in the environment; one of the request does not.
+        verify = {"verify": str(settings.ca_bundle)} if settings.ca_bundle else {}
+        session.request = partial(session.request, timeout=SIGN_IN_TIMEOUT, **verify)  # type: ignore[method-assign]
         return msal.ConfidentialClientApplication(
             settings.client_id,
             client_credential=client_credential(settings),
             authority=self._where.authority,
             instance_discovery=False,
-            verify=str(settings.ca_bundle) if settings.ca_bundle else True,
+            http_client=session,
         )
 
 

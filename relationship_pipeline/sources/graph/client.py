@@ -26,7 +26,7 @@ import httpx
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.sources.graph.auth import TokenSource, endpoints
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind, UntrustedNextLink, classify, retry_after
-from relationship_pipeline.sources.graph.throttle import DIRECTORY, Throttle
+from relationship_pipeline.sources.graph.throttle import Throttle
 from relationship_pipeline.sources.graph.wire import BadPage, error_code
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class GraphClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.tokens.close()
         await self._stack.aclose()
 
     def trusted(self, url: str) -> str:
@@ -354,4 +355,3 @@ def quoted(identifier: str) -> str:
     return quote(identifier, safe="")
 
 
-__all__ = ["DIRECTORY", "GraphClient", "Patience", "claims_of", "quiet_http_logs", "quoted"]

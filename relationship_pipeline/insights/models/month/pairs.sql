@@ -9,10 +9,26 @@
 with
 aged as (
     select
-        *,
+        record_type,
+        record,
+        colleague,
+        kind,
+        happened_at,
+        is_tie,
+        is_accepted,
         (epoch_us($month_end::timestamptz) - epoch_us(happened_at)) / 86_400_000_000 as age,
-        case when audience > $full_audience then $full_audience / audience else 1 end * 1_099_511_627_776 as weight
+        case when not is_tie then 0 when audience > $full_audience then $full_audience / audience else 1 end
+            * 1_099_511_627_776 as weight
     from interactions_of_pairs
+),
+
+discounted as (
+    select
+        * exclude (age, weight),
+        round(weight * pow(0.5, age / $short_days))::bigint as short,
+        round(weight * pow(0.5, age / $medium_days))::bigint as medium,
+        round(weight * pow(0.5, age / $long_days))::bigint as long
+    from aged
 ),
 
 summed as (
@@ -20,7 +36,6 @@ summed as (
         record_type,
         record,
         colleague,
-        happened_at::date as day,
         count(*) filter (where kind <> 'meeting') as emails,
         count(*) filter (where kind = 'meeting') as meetings,
         count(*) filter (where is_accepted) as accepted,
@@ -29,27 +44,43 @@ summed as (
         max(happened_at) as last_at,
         min(happened_at) filter (where is_tie) as tie_first_at,
         max(happened_at) filter (where is_tie) as tie_last_at,
-        min(age) filter (where is_tie) as tie_age,
-        sum(round(weight * pow(0.5, age / $short_days))::bigint) filter (where kind = 'outward' and is_tie)
-            as outward_short,
-        sum(round(weight * pow(0.5, age / $medium_days))::bigint) filter (where kind = 'outward' and is_tie)
-            as outward_medium,
-        sum(round(weight * pow(0.5, age / $long_days))::bigint) filter (where kind = 'outward' and is_tie)
-            as outward_long,
-        sum(round(weight * pow(0.5, age / $short_days))::bigint) filter (where kind = 'inward' and is_tie)
-            as inward_short,
-        sum(round(weight * pow(0.5, age / $medium_days))::bigint) filter (where kind = 'inward' and is_tie)
-            as inward_medium,
-        sum(round(weight * pow(0.5, age / $long_days))::bigint) filter (where kind = 'inward' and is_tie)
-            as inward_long,
-        sum(round(weight * pow(0.5, age / $short_days))::bigint) filter (where kind = 'meeting' and is_tie)
-            as meetings_short,
-        sum(round(weight * pow(0.5, age / $medium_days))::bigint) filter (where kind = 'meeting' and is_tie)
-            as meetings_medium,
-        sum(round(weight * pow(0.5, age / $long_days))::bigint) filter (where kind = 'meeting' and is_tie)
-            as meetings_long
-    from aged
-    group by record_type, record, colleague, day
+        sum_no_overflow(case when kind = 'outward' then short else 0 end)::bigint as outward_short,
+        sum_no_overflow(case when kind = 'outward' then medium else 0 end)::bigint as outward_medium,
+        sum_no_overflow(case when kind = 'outward' then long else 0 end)::bigint as outward_long,
+        sum_no_overflow(case when kind = 'inward' then short else 0 end)::bigint as inward_short,
+        sum_no_overflow(case when kind = 'inward' then medium else 0 end)::bigint as inward_medium,
+        sum_no_overflow(case when kind = 'inward' then long else 0 end)::bigint as inward_long,
+        sum_no_overflow(case when kind = 'meeting' then short else 0 end)::bigint as meetings_short,
+        sum_no_overflow(case when kind = 'meeting' then medium else 0 end)::bigint as meetings_medium,
+        sum_no_overflow(case when kind = 'meeting' then long else 0 end)::bigint as meetings_long
+    from discounted
+    group by record_type, record, colleague
+),
+
+last_of_days as (
+    select
+        record_type,
+        record,
+        colleague,
+        max(happened_at) as last_at,
+        (epoch_us($month_end::timestamptz) - epoch_us(max(happened_at))) / 86_400_000_000 as age
+    from interactions_of_pairs
+    where is_tie
+    group by record_type, record, colleague, happened_at::date
+),
+
+days as (
+    select
+        record_type,
+        record,
+        colleague,
+        sum(round(1_099_511_627_776 * pow(0.5, age / $short_days))::bigint)::bigint as days_short,
+        sum(round(1_099_511_627_776 * pow(0.5, age / $medium_days))::bigint)::bigint as days_medium,
+        sum(round(1_099_511_627_776 * pow(0.5, age / $long_days))::bigint)::bigint as days_long,
+        list(last_at) as day_lasts,
+        bit_or(1::bigint << ((year(last_at) * 12 + month(last_at)) % 60)) as month_marks
+    from last_of_days
+    group by record_type, record, colleague
 )
 
 select
@@ -57,31 +88,15 @@ select
     labels.record_id,
     persons.name as user_id,
     $month_end::timestamptz as month_end,
-    sum(summed.emails)::bigint as emails,
-    sum(summed.meetings)::bigint as meetings,
-    sum(summed.accepted)::bigint as accepted,
-    sum(summed.emails_sent)::bigint as emails_sent,
-    sum(summed.emails_received)::bigint as emails_received,
-    max(summed.last_at) as last_at,
-    min(summed.tie_first_at) as tie_first_at,
-    max(summed.tie_last_at) as tie_last_at,
-    coalesce(sum(summed.outward_short), 0)::bigint as outward_short,
-    coalesce(sum(summed.outward_medium), 0)::bigint as outward_medium,
-    coalesce(sum(summed.outward_long), 0)::bigint as outward_long,
-    coalesce(sum(summed.inward_short), 0)::bigint as inward_short,
-    coalesce(sum(summed.inward_medium), 0)::bigint as inward_medium,
-    coalesce(sum(summed.inward_long), 0)::bigint as inward_long,
-    coalesce(sum(summed.meetings_short), 0)::bigint as meetings_short,
-    coalesce(sum(summed.meetings_medium), 0)::bigint as meetings_medium,
-    coalesce(sum(summed.meetings_long), 0)::bigint as meetings_long,
-    coalesce(sum(round(1_099_511_627_776 * pow(0.5, summed.tie_age / $short_days))::bigint), 0)::bigint as days_short,
-    coalesce(sum(round(1_099_511_627_776 * pow(0.5, summed.tie_age / $medium_days))::bigint), 0)::bigint as days_medium,
-    coalesce(sum(round(1_099_511_627_776 * pow(0.5, summed.tie_age / $long_days))::bigint), 0)::bigint as days_long,
-    list(summed.tie_last_at order by summed.day) filter (where summed.tie_last_at is not null) as day_lasts,
-    bit_or((1::bigint << ((year(summed.day) * 12 + month(summed.day)) % 60)))
-        filter (where summed.tie_last_at is not null) as month_marks
+    summed.* exclude (record_type, record, colleague),
+    coalesce(days.days_short, 0) as days_short,
+    coalesce(days.days_medium, 0) as days_medium,
+    coalesce(days.days_long, 0) as days_long,
+    list_sort(days.day_lasts) as day_lasts,
+    days.month_marks
 from summed
 inner join labels on labels.record_type = summed.record_type and labels.record = summed.record
 inner join persons on persons.person = summed.colleague
-group by labels.record_type, labels.record_id, persons.name
+left join days
+    on days.record_type = summed.record_type and days.record = summed.record and days.colleague = summed.colleague
 order by labels.record_type, labels.record_id, persons.name
