@@ -11,11 +11,27 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from relationship_pipeline.errors import ConsentRefused
+
 TEMP_PREFIX = ".tmp-"
 
 
+EPOCHS = "epochs"
+
+
 def make_folder(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder and what is missing above it, but never the tree of an epoch: only a consent makes that, and one
+    that was erased cannot come back. One level at a time, because a tree renamed away in between must be noticed.
+
+    Raises ConsentRefused where the epoch's tree is gone.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        if folder.parent.parent.name == EPOCHS:
+            raise ConsentRefused("the consent this run started under has ended: its data is gone") from None
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 
@@ -27,9 +43,14 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def temp_name(suffix: str = "") -> str:
+    """A fresh name that readers and the manifest never use and the janitor sweeps."""
+    return f"{TEMP_PREFIX}{secrets.token_hex(8)}{suffix}"
+
+
 def temp_path(folder: Path, suffix: str = "") -> Path:
-    """A fresh name in the folder that readers and the manifest never use and the janitor sweeps."""
-    return make_folder(folder) / f"{TEMP_PREFIX}{secrets.token_hex(8)}{suffix}"
+    """A path with such a name in the folder, which is made where it is missing."""
+    return make_folder(folder) / temp_name(suffix)
 
 
 def fsync_file(path: Path) -> None:
@@ -48,9 +69,12 @@ def durable_rename(source: Path, target: Path) -> None:
     fsync_folder(target.parent)
 
 
-def put_bytes(path: Path, content: bytes) -> None:
-    """Write a small file durably; what stood there before stands until the new one is whole."""
-    temp = temp_path(path.parent)
+def put_bytes(path: Path, content: bytes | memoryview, *, make_parents: bool = True) -> None:
+    """Write a small file durably; what stood there before stands until the new one is whole.
+
+    Without `make_parents` raises FileNotFoundError where the folder is gone, so that an erased tree cannot come back.
+    """
+    temp = temp_path(path.parent) if make_parents else path.parent / temp_name()
     descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

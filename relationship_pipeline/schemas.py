@@ -146,6 +146,91 @@ DOMAINS = pa.schema([("domain", pa.string())])
 """Lake table `directory`, file `domains`: internal domains of the source (N2), lower case ASCII."""
 
 
+CRM: dict[str, pa.Schema] = {
+    "accounts": pa.schema(
+        [
+            ("account_id", pa.string()),
+            ("name", pa.string()),
+            ("website", pa.string()),
+            ("addresses", ADDRESSES),
+            ("primary_contact_id", pa.string()),
+        ]
+    ),
+    "contacts": pa.schema(
+        [
+            ("contact_id", pa.string()),
+            ("name", pa.string()),
+            ("addresses", ADDRESSES),
+            ("parent_id", pa.string()),
+            ("owner_id", pa.string()),
+            ("state", pa.int32()),
+        ]
+    ),
+    "opportunities": pa.schema(
+        [
+            ("opportunity_id", pa.string()),
+            ("name", pa.string()),
+            ("account_id", pa.string()),
+            ("contact_id", pa.string()),
+            ("customer_id", pa.string()),
+            ("owner_id", pa.string()),
+            ("state", pa.int32()),
+            ("estimated_value", pa.float64()),
+            ("closed_at", INSTANT),
+        ]
+    ),
+    "leads": pa.schema(
+        [
+            ("lead_id", pa.string()),
+            ("name", pa.string()),
+            ("company_name", pa.string()),
+            ("addresses", ADDRESSES),
+            ("owner_id", pa.string()),
+            ("state", pa.int32()),
+        ]
+    ),
+    "stakeholders": pa.schema(
+        [
+            ("record_type", pa.string()),
+            ("record_id", pa.string()),
+            ("contact_id", pa.string()),
+            ("role", pa.string()),
+        ]
+    ),
+    "opportunity_team": pa.schema([("opportunity_id", pa.string()), ("user_id", pa.string())]),
+    "phonecalls": pa.schema(
+        [
+            ("activity_id", pa.string()),
+            ("from_address", pa.string()),
+            ("to_addresses", ADDRESSES),
+            ("is_outgoing", pa.bool_()),
+            ("started_at", INSTANT),
+            ("minutes", pa.float64()),
+            ("regarding_id", pa.string()),
+            ("regarding_type", pa.string()),
+        ]
+    ),
+    "appointments": pa.schema(
+        [
+            ("ical_uid", pa.string()),
+            ("start_at", INSTANT),
+            ("regarding_id", pa.string()),
+            ("regarding_type", pa.string()),
+        ]
+    ),
+    "emails": pa.schema(
+        [
+            ("internet_message_id", pa.string()),
+            ("regarding_id", pa.string()),
+            ("regarding_type", pa.string()),
+        ]
+    ),
+    "user_roles": pa.schema([("user", pa.string()), ("role", pa.string())]),
+}
+"""Lake table `crm_records`, one file a kind: the CRM's rows as far as the product uses them. Ids and owners are as the CRM
+writes them; addresses are N1, in the order of emailaddress1..3, unresolved ones absent. `appointments` and
+`emails` say only what an Exchange item is regarding. `state` is Dataverse's statecode."""
+
 @dataclass(frozen=True)
 class PublishedTable:
     """Contract of one table of `published/<role>.duckdb` (interfaces.md 6): column order, types and their comments.

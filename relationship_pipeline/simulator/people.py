@@ -114,6 +114,13 @@ class Group:
     users: set[int] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
     hidden_fields: bool = False  # members come with id and type only, as when a right is missing
+    pending: list[tuple[float, int, bool]] = field(default_factory=list)  # when, who, whether in: a rule that lags
+
+    def settle(self, now: float) -> None:
+        """Let changes whose time has come take effect."""
+        for change in [c for c in self.pending if c[0] <= now]:
+            self.pending.remove(change)
+            (self.users.add if change[2] else self.users.discard)(change[1])
 
 
 class People:
@@ -235,6 +242,12 @@ class People:
     @lru_cache(maxsize=1024)  # noqa: B019 - lives as long as the process
     def _list_recipient(self, local: str, name: str) -> Recipient:
         return Recipient(name, f"{local}@{self.domain}")
+
+    @lru_cache(maxsize=65536)  # noqa: B019 - lives as long as the process
+    def personal(self, index: int) -> Recipient | None:
+        """A colleague's private address outside the company, for those who have one."""
+        user = self.users[index]
+        return Recipient(user.display_name, user.personal_address) if user.personal_address else None
 
     @lru_cache(maxsize=65536)  # noqa: B019 - lives as long as the process
     def newsletter(self, company: int, local: str) -> Recipient:

@@ -76,11 +76,27 @@ class Realism:
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds an answer takes: base + per_row x rows, times a log-normal tail. All 0 in unit tests."""
+    """Seconds an answer takes: base + per_row x rows, times a log-normal factor. All 0 in unit tests.
+
+    `speed` divides what is really waited: 60 lets an hour of service time pass in a minute.
+    """
 
     base: float = 0.0
     per_row: float = 0.0
     tail: float = 0.0  # sigma of the log-normal factor
+    speed: float = 1.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the service allows (graph.md 3.1); `retry_after` is what it asks for when there are too many at once."""
+
+    concurrency: int = 4  # per app and mailbox
+    requests: int = 10_000  # per app and mailbox in `window` seconds
+    window: float = 600.0
+    retry_after: float = 1.25
+    directory_units: int = 8_000  # per app and tenant in `directory_window` seconds
+    directory_window: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,7 @@ class Scenario:
     tenant_domain: str = "contoso.com"
     client_id: str = "6731de76-14a6-49ae-97bc-6eba6914391e"
     client_secret: str = "simulated-secret"  # noqa: S105 - opens nothing but the simulator
+    client_certificate: str | None = None  # PEM; a signed assertion is then accepted as well
     roles: tuple[str, ...] = (
         "Mail.ReadBasic.All",
         "Calendars.ReadBasic.All",
@@ -109,12 +126,14 @@ class Scenario:
         "Application.Read.All",
         "RoleManagement.Read.Directory",
         "Organization.Read.All",
+        "Domain.Read.All",
     )
     grant_mode: str = "entra"  # or exchange_rbac
     token_seconds: int = 3599
     grants_lag_seconds: int = 0
     expose_body_fields: bool = False  # False: a $select of body fields is refused with 403
     latency: Latency = field(default_factory=Latency)
+    limits: Limits = field(default_factory=Limits)
     faults: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
@@ -169,7 +188,7 @@ def scenario_from(document: Any, base: Scenario, where: str) -> Scenario:
     if not isinstance(document, Mapping):
         raise ScenarioError(f"{where}: expected keys and values")
     changes = dict(_known(document, Scenario, where))
-    for name, kind in (("realism", Realism), ("latency", Latency)):
+    for name, kind in (("realism", Realism), ("latency", Latency), ("limits", Limits)):
         if name in changes:
             values = changes[name]
             if values in ("tidy", "everything") and name == "realism":

@@ -6,8 +6,8 @@ entry id; immutable ids are 51 bytes that begin 00 09 00 2E.
 
 from __future__ import annotations
 
-from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from relationship_pipeline.simulator.hashing import guid, mix
-from relationship_pipeline.simulator.mail import CANCELLED, MESSAGE, REQUEST, conversation_guid
+from relationship_pipeline.simulator.mail import CANCELLED, REQUEST, conversation_guid
 from relationship_pipeline.simulator.mailbox import FOLDERS, Copy, Folder
 from relationship_pipeline.simulator.meetings import Meeting, windows_date
 from relationship_pipeline.simulator.people import Group, People, Recipient, User
@@ -36,6 +36,11 @@ MESSAGE_FIELDS = (
 BODY_FIELDS = frozenset({"body", "bodyPreview", "uniqueBody", "attachments", "internetMessageHeaders", "webLink"})
 
 
+def exchange_base64(raw: bytes) -> str:
+    """Base64 as Exchange writes ids: `-` for `/` and `_` for `+` (the other way round than RFC 4648's second alphabet)."""
+    return b64encode(raw, altchars=b"_-").decode()
+
+
 class MailboxIds:
     """Makes the ids of one mailbox."""
 
@@ -50,21 +55,21 @@ class MailboxIds:
 
     def conversation(self, conversation: bytes) -> str:
         """conversationId: 59 bytes, the last 16 the conversation's GUID (product.md B7)."""
-        return urlsafe_b64encode(self._conversation + conversation).decode()
+        return exchange_base64(self._conversation + conversation)
 
     def item(self, number: int, folder: int) -> str:
         """A default id: it holds the folder, so it changes on a move."""
         counters = folder.to_bytes(6, "big") + b"\x00\x00" + self._store + (number >> 16).to_bytes(6, "big")
-        return urlsafe_b64encode(self._item + counters + b"\x00\x00").decode()
+        return exchange_base64(self._item + counters + b"\x00\x00")
 
     def immutable(self, number: int) -> str:
         """An immutable id: it holds no folder."""
-        return urlsafe_b64encode(self._immutable + (number >> 16).to_bytes(6, "big") + b"\x00\x00").decode()
+        return exchange_base64(self._immutable + (number >> 16).to_bytes(6, "big") + b"\x00\x00")
 
     @lru_cache(maxsize=64)  # noqa: B019 - one small table a mailbox
     def folder(self, folder: int) -> str:
         """A folder's id; folders have no immutable form."""
-        return urlsafe_b64encode(self._folder + (0x100 + folder).to_bytes(6, "big") + b"\x00\x00").decode()
+        return exchange_base64(self._folder + (0x100 + folder).to_bytes(6, "big") + b"\x00\x00")
 
     def folder_number(self, folder_id: str) -> int | None:
         """The folder with this id; ids are case-sensitive."""
@@ -118,9 +123,9 @@ _MESSAGE: Mapping[str, _Getter] = {
     ),
     "replyTo": lambda c, ids, now, imm: _NOTHING,
     "subject": lambda c, ids, now, imm: f"Simulated subject {c.email.conversation & 0xFFFF}",
-    "meetingMessageType": lambda c, ids, now, imm: _MEETING_TYPES[c.email.kind],
 }
-SELECTABLE_MESSAGE = frozenset(_MESSAGE) | BODY_FIELDS
+_CAST_MEETING_TYPE = "microsoft.graph.eventMessage/meetingMessageType"
+SELECTABLE_MESSAGE = frozenset(_MESSAGE) | BODY_FIELDS | {_CAST_MEETING_TYPE}
 
 
 def message_type(copy: Copy) -> str | None:
@@ -133,18 +138,19 @@ def message_type(copy: Copy) -> str | None:
     return "#microsoft.graph.eventMessage" if kind == CANCELLED else "#microsoft.graph.eventMessageResponse"
 
 
-def message_shaper(select: Iterable[str], ids: MailboxIds, now: int, immutable: bool) -> Callable[[Copy], dict]:
+def message_shaper(select: Sequence[str], ids: MailboxIds, now: int, immutable: bool) -> Callable[[Copy], dict]:
     """A function from a copy to a message with the selected properties, in Graph's order of annotations first."""
     getters = [(name, _MESSAGE[name]) for name in select if name in _MESSAGE]
     etag = _MESSAGE["changeKey"]
-    typed = any(name == "meetingMessageType" for name, _ in getters)
+    # A property of the derived type comes when it is asked for by its cast, or when nothing is selected.
+    typed = select is MESSAGE_FIELDS or _CAST_MEETING_TYPE in select
 
     def shape(copy: Copy) -> dict:
         shaped: dict[str, Any] = {}
         kind = copy.email.kind
-        if kind > MESSAGE and kind >= REQUEST:
+        if kind >= REQUEST:
             shaped["@odata.type"] = message_type(copy)
-            if not typed:
+            if typed:
                 shaped["meetingMessageType"] = _MEETING_TYPES[kind]
         shaped["@odata.etag"] = f'W/"{etag(copy, ids, now, immutable)}"'
         for name, getter in getters:
