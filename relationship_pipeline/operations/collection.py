@@ -170,6 +170,7 @@ def _role_holders(settings: Settings, epoch: EpochLayout) -> set[str] | None:
 def open_source(settings: Settings, epoch: EpochLayout) -> Source:
     """The source that the settings name. A demo is a Graph tenant that lives in the simulator."""
     if settings.source is SourceKind.DATA_CONNECT:
+        from relationship_pipeline.insights.accounts import packaged_free_mail
         from relationship_pipeline.sources.data_connect import DataConnectSource
 
         return DataConnectSource(
@@ -179,7 +180,7 @@ def open_source(settings: Settings, epoch: EpochLayout) -> Source:
             threads=settings.threads,
             on_bad_file=settings.data_connect.on_bad_file,
             opt_out_attribute=settings.opt_out.attribute,
-            free_mail_domains=settings.free_mail_domains,
+            free_mail_domains=packaged_free_mail() | set(settings.free_mail_domains),
         )
     from relationship_pipeline.sources.graph.source import GraphSource
 
