@@ -27,9 +27,14 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def temp_name(suffix: str = "") -> str:
+    """A fresh name that readers and the manifest never use and the janitor sweeps."""
+    return f"{TEMP_PREFIX}{secrets.token_hex(8)}{suffix}"
+
+
 def temp_path(folder: Path, suffix: str = "") -> Path:
-    """A fresh name in the folder that readers and the manifest never use and the janitor sweeps."""
-    return make_folder(folder) / f"{TEMP_PREFIX}{secrets.token_hex(8)}{suffix}"
+    """A path with such a name in the folder, which is made where it is missing."""
+    return make_folder(folder) / temp_name(suffix)
 
 
 def fsync_file(path: Path) -> None:
@@ -48,9 +53,12 @@ def durable_rename(source: Path, target: Path) -> None:
     fsync_folder(target.parent)
 
 
-def put_bytes(path: Path, content: bytes) -> None:
-    """Write a small file durably; what stood there before stands until the new one is whole."""
-    temp = temp_path(path.parent)
+def put_bytes(path: Path, content: bytes | memoryview, *, make_parents: bool = True) -> None:
+    """Write a small file durably; what stood there before stands until the new one is whole.
+
+    Without `make_parents` raises FileNotFoundError where the folder is gone, so that an erased tree cannot come back.
+    """
+    temp = temp_path(path.parent) if make_parents else path.parent / temp_name()
     descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -25,3 +25,7 @@ class BadLake(PipelineError):
 
 class Refused(PipelineError):
     """A role, lock or state forbids it; says which command would allow it."""
+
+
+class TryAgain(PipelineError):
+    """A passing fault of something outside (throttling, network); the same run may succeed later."""

@@ -92,6 +92,11 @@ class Layout:
         return self.control / "first_month"
 
     @property
+    def demo(self) -> Path:
+        """Parameters of the demo tenant, where the data directory holds one."""
+        return self.control / "demo.json"
+
+    @property
     def optout_key(self) -> Path:
         return self.control / "optout.key"
 

@@ -102,6 +102,25 @@ MEETINGS = pa.schema(
 """Lake tables `meetings` (month of `start_at`) and `planned_meetings`, grain: one copy (mailbox, item).
 `meeting_key` = hash of (iCalUId, start) (N10); addresses are N1; a missing iCalUId falls back to the item id."""
 
+READABLE = pa.schema([("mailbox", pa.string()), ("since", INSTANT), ("until", INSTANT)])
+"""Copies of the mailbox received in [since, until) may be collected now; null is open; several rows are possible."""
+
+PEOPLE = pa.schema(
+    [
+        ("address", pa.string()),
+        ("user_id", pa.string()),
+        ("in_scope", pa.bool_()),
+        ("may_introduce", pa.bool_()),
+        ("display_name", pa.string()),
+        ("primary_address", pa.string()),
+        ("hidden", pa.bool_()),
+    ]
+)
+"""Who is who after opt-outs (N2, K5), grain: one address of one member user of the directory."""
+
+HIDDEN = pa.schema([("address", pa.string())])
+"""Addresses to be removed as sender or recipient and never shown (O4 `everywhere`, O6)."""
+
 USERS = pa.schema(
     [
         ("user_id", pa.string()),

@@ -73,20 +73,17 @@ def window_months(as_of: datetime) -> list[str]:
 
 
 def months_due(now: datetime, last_landed: Mapping[str, datetime], first_month: str) -> list[str]:
-    """The months that a refresh at `now` must read, oldest first (B3).
+    """The months that a refresh at `now` must read: consecutive, oldest first, the running month last (B3).
 
-    The running month always; an earlier one when its last landing (`last_landed`, by month, UTC instants) lies before
-    its end plus the grace, so a machine that slept over the turn of the month still closes it. Months that never
-    landed and ended longer ago than the grace are the backfill's business, not the refresh's.
+    `last_landed` is the UTC instant each month was last committed. A month is settled once it landed at or after its end
+    plus the grace. The refresh starts at the oldest unsettled month that it is in charge of: one that landed too early
+    (so a machine that slept over the turn of a month still closes it), or one whose grace is not over. Months that never
+    landed are the backfill's business until a refresh passes over them.
     """
     running = month_of(now)
-    due = []
     for month in month_range(max(first_month, add_months(running, -MONTHS_OF_HISTORY)), add_months(running, -1)):
         settled = month_end(month) + GRACE
         landed = last_landed.get(month)
-        if landed is None:
-            if now < settled:
-                due.append(month)
-        elif landed < settled:
-            due.append(month)
-    return [*due, running]
+        if (now < settled) if landed is None else (landed < settled):
+            return month_range(month, running)
+    return [running]

@@ -25,9 +25,14 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True)
 class ReadScope:
     """Which mailboxes (directory object ids) may be read at this moment (O1-O3). Sources that read mailbox by mailbox
-    never ask for others; the collection step filters again."""
+    never ask for others; the collection step filters again.
+
+    `committed` is the content id of the month's rows as they stand in the lake now. A source that knows it as what came
+    of its own last reading may read only what is new (B3); without it the month is read whole.
+    """
 
     mailboxes: Collection[str]
+    committed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,11 @@ class Staged:
     `impossible_date`, …). `mailboxes` counts mailboxes by outcome: `expected`, `done`, `missing`, `refused`, `gone`,
     `no_mailbox`, `parked`. `read_mailboxes` are those whose month is complete: copies held earlier from any other
     mailbox are kept (O1). `partial_reasons` name why the month is incomplete, empty when it is whole.
-    `identity` changes when the source's rows for the month may have changed.
+
+    `read_since` holds, for mailboxes of which only what is new was read (B3), the instant from which they were: copies
+    held earlier from such a mailbox and received before that instant are kept, unless a staged row (before any drop
+    rule) has the same item id. `settle` is to be called with the month's new content id once it is committed: the files
+    may be gone after that.
     """
 
     files: tuple[Path, ...]
@@ -60,6 +69,8 @@ class Staged:
     walked_copies: int | None = None
     partial_reasons: tuple[str, ...] = ()
     not_provided: tuple[str, ...] = ()
+    read_since: Mapping[str, datetime] = field(default_factory=dict)
+    settle: Callable[[str], None] = field(default=lambda content_id: None, compare=False)
 
 
 class Source(Protocol):

@@ -629,11 +629,15 @@ def _record(engine: duckdb.DuckDBPyConnection, folder: Path) -> SplitRecord:
         files = sorted(str(path) for path in bucket.iterdir())
         if kind == "rejected":
             reason, _, month = detail.rpartition(".")
-            count = engine.execute("select count(*) from read_parquet($files, hive_partitioning = false)", {"files": files}).fetchone()
+            count = engine.execute(
+                "select count(*) from read_parquet($files, hive_partitioning = false)", {"files": files}
+            ).fetchone()
             rejected.setdefault(month, Counter())[reason] += count[0] if count else 0
             shutil.rmtree(bucket)
             continue
-        owners = engine.execute("select distinct mailbox from read_parquet($files, hive_partitioning = false)", {"files": files}).fetchall()
+        owners = engine.execute(
+            "select distinct mailbox from read_parquet($files, hive_partitioning = false)", {"files": files}
+        ).fetchall()
         if kind == "summary":
             summaries.update({mailbox: detail for (mailbox,) in owners if mailbox})
             shutil.rmtree(bucket)

@@ -1,0 +1,139 @@
+"""init, dev, backfill, refresh: setting up and running the pipeline."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.resources import files
+from types import FrameType
+
+import click
+
+from relationship_pipeline import data_dir
+from relationship_pipeline.cli.output import progress
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.domain.consent import Purpose
+from relationship_pipeline.domain.months import month_of, month_range, parse_month
+from relationship_pipeline.errors import BadInput, PipelineError
+from relationship_pipeline.settings import Settings
+
+STOP_SECONDS = 20
+
+
+class MonthType(click.ParamType[str]):
+    name = "YYYY-MM"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return parse_month(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+def init() -> None:
+    """Create the data directory and a commented settings.toml."""
+    settings = data_dir.open_settings()
+    layout = data_dir.prepare(settings)
+    if layout.settings_file.exists():
+        click.echo(f"{layout.settings_file} exists and stays as it is")
+        return
+    template = (files("relationship_pipeline") / "settings_template.toml").read_bytes()
+    data_dir.put_bytes(layout.settings_file, template)
+    click.echo(f"wrote {layout.settings_file}\nnext: edit it, then `relationship-pipeline doctor`")
+
+
+@click.command()
+@click.option("--from", "first", type=MonthType(), help="First month.  [default: 12 months before the consent]")
+@click.option("--to", "last", type=MonthType(), help="Last month.  [default: the running month]")
+def backfill(first: str | None, last: str | None) -> None:
+    """Collect months, then derive and publish insights, through Dagster."""
+    settings = data_dir.open_settings()
+    data_dir.prepare(settings)
+    record = ControlLedger(settings.layout).require(Purpose.COLLECT)
+    running = month_of(settings.now())
+    first, last = first or record.first_month, last or running
+    if first > last:
+        raise click.UsageError(f"--from {first} is after --to {last}")
+    if first < record.first_month or last > running:
+        raise BadInput(
+            f"{first if first < record.first_month else last} is outside the collection window: this consent covers "
+            f"{record.first_month} to {running}"
+        )
+    run_months(settings, month_range(first, last))
+
+
+def run_months(settings: Settings, months: list[str]) -> None:
+    """Backfill these months with progress on stderr and a summary on stdout; exit 1 naming what is missing."""
+    from relationship_pipeline.orchestration.run import backfill as run_backfill
+
+    with progress(len(months)) as report:
+        outcome = run_backfill(settings, months, report)
+    click.echo(
+        f"{len(outcome.landed)} of {len(months)} months landed; insights {'published' if outcome.published else 'not published'}"
+    )
+    if outcome.failed:
+        raise PipelineError("; ".join(f"{what}: {why}" for what, why in outcome.failed.items()))
+
+
+@click.command()
+def refresh() -> None:
+    """Read what is new and publish: what the daily schedule runs."""
+    from relationship_pipeline import operations
+    from relationship_pipeline.orchestration.run import refresh as run_refresh
+
+    settings = data_dir.open_settings()
+    data_dir.prepare(settings)
+    ControlLedger(settings.layout).require(Purpose.COLLECT)
+    months = operations.refresh_months(settings, settings.now())
+    with progress() as report:
+        outcome = run_refresh(settings, months, report)
+    if outcome.failed:
+        raise PipelineError("; ".join(outcome.failed.values()))
+    click.echo(f"refreshed {', '.join(months)} and published")
+
+
+@click.command()
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(0, 65535))
+def dev(port: int) -> None:
+    """Dagster UI and daemon on loopback, with this data directory's Dagster home, until Ctrl-C or SIGTERM."""
+    settings = data_dir.open_settings()
+    layout = data_dir.prepare(settings)
+    environment = {**os.environ, "DAGSTER_HOME": str(layout.dagster_home), "RELATIONSHIP_DATA_DIR": str(layout.root)}
+    command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+    command += ["-w", str(layout.dagster_home / "workspace.yaml")]
+    click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)", err=True)
+    sys.exit(_run_until_stopped(command, environment))
+
+
+def _run_until_stopped(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command in a process group of its own; on SIGTERM or Ctrl-C stop the whole group, children's children too."""
+    child = subprocess.Popen(command, env=environment, start_new_session=True)
+    stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        _signal_group(child.pid, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while child.poll() is None:
+        try:
+            child.wait(STOP_SECONDS if stopped else None)
+        except subprocess.TimeoutExpired:
+            _signal_group(child.pid, signal.SIGKILL)
+    _signal_group(child.pid, signal.SIGKILL)
+    return 0 if stopped else child.returncode
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+
+
+COMMANDS = [init, dev, backfill, refresh]

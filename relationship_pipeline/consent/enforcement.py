@@ -1,0 +1,329 @@
+"""Who may be read, shown and named now, as tables for collection, insights, publishing and restore (O1-O6, N2, K5).
+
+Joins one reading of the directory with the epoch's opt-outs and snapshots, the opt-outs kept from earlier epochs (C5),
+the directory attribute and `inbox/opt_outs.csv` (O2), and the role scope (O3). Decides nothing itself: the rules are
+`domain/optout.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.domain.optout import (
+    ALWAYS,
+    DEFAULT_SCOPES,
+    FREE,
+    Interval,
+    Kind,
+    Mode,
+    OptOut,
+    Scope,
+    Standing,
+    domain_covers,
+    standing,
+)
+from relationship_pipeline.errors import BadInput, Refused
+from relationship_pipeline.settings import Settings
+from relationship_pipeline.sources.base import Directory
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from relationship_pipeline.layout import Layout
+
+OPT_OUT_VALUE = "out"
+"""O2: what the directory attribute holds when its owner opts out."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Arrow tables, all of now.
+
+    readable(mailbox, since, until): copies of the mailbox received in [since, until) may be collected; null is open;
+    a mailbox may have several rows, and one that may not be read has none.
+    people(address, user_id, in_scope, may_introduce, display_name, primary_address, hidden): every address of every
+    member user (guests are outside people, N2).
+    hidden(address), hidden_domains(domain): to be removed as sender or recipient and never shown (O4 `everywhere`,
+    O5, O6); a domain stands for its sub-domains too.
+    internal_domains(domain): N2.
+    erase_due: user ids whose existing data must go, with whether everywhere (O2, group mode `erase`).
+    counts: for metadata. version: changes whenever an opt-out, scope or membership does.
+    """
+
+    readable: pa.Table
+    people: pa.Table
+    hidden: pa.Table
+    hidden_domains: pa.Table
+    internal_domains: pa.Table
+    erase_due: Mapping[str, bool]
+    counts: Mapping[str, int]
+    version: str
+
+    @property
+    def readable_mailboxes(self) -> frozenset[str]:
+        return frozenset(self.readable.column("mailbox").to_pylist())
+
+
+@dataclass(frozen=True)
+class _User:
+    user_id: str
+    addresses: tuple[str, ...]
+    row: Mapping[str, Any]
+
+
+def groups_needed(layout: Layout, epoch: str, settings: Settings) -> list[str]:
+    """The groups whose members the directory must be asked for before `read_rules`: opt-out groups and the scope."""
+    opt_outs = OptOuts(layout, epoch)
+    opted_out = {entry.subject for entry in opt_outs.entries() if entry.kind is Kind.GROUP and entry.ended_at is None}
+    return sorted(opted_out | set(settings.scope.groups) | set(opt_outs.scope_groups()))
+
+
+def record_memberships(layout: Layout, epoch: str, directory: Directory, group_ids: Iterable[str]) -> None:
+    """Store what this reading of the directory says about the groups that it was asked for (O1)."""
+    members: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
+    for row in directory.group_members.to_pylist():
+        if row["group_id"] in members:
+            members[row["group_id"]].add(row["user_id"])
+    OptOuts(layout, epoch).record_snapshot(members, directory.read_at)
+
+
+def read_rules(
+    layout: Layout,
+    epoch: str,
+    directory: Directory,
+    settings: Settings,
+    now: datetime,
+    *,
+    role_holders: Collection[str] | None = None,
+) -> Rules:
+    """The rules in force at `now`.
+
+    `role_holders`: addresses (N1) of those who hold a role of `[scope] roles`, from the CRM's `user_roles`.
+    Raises Refused when a group was never read or the ledger cannot be, and BadInput for a broken `inbox/opt_outs.csv`
+    or a role scope without CRM rows (O1: what is unknown stops the run).
+    """
+    opt_outs = OptOuts(layout, epoch)
+    memberships = opt_outs.memberships()
+    entries = opt_outs.entries()
+    _require_snapshots(entries, settings, opt_outs.scope_groups(), memberships)
+    users = _member_users(directory)
+    by_hand = [entry for entry in entries if entry.kind is not Kind.GROUP]
+    by_hand += _kept(opt_outs, users, by_hand)
+    by_hand += _from_csv(layout.inbox_opt_outs)
+    concerned = _entries_by_user(users, by_hand, [e for e in entries if e.kind is Kind.GROUP], memberships)
+    if settings.opt_out.attribute is not None:
+        for user in users:
+            if (user.row["opt_out_attribute"] or "").strip().lower() == OPT_OUT_VALUE:
+                concerned[user.user_id].append((_attribute_entry(), [ALWAYS]))
+    standings = {
+        user.user_id: standing(concerned[user.user_id], now) if user.user_id in concerned else FREE for user in users
+    }
+    in_role_scope = _role_scope(users, settings, opt_outs.scope_groups(), memberships, role_holders)
+    return _tables(users, standings, in_role_scope, by_hand, directory, settings, now, opt_outs.version())
+
+
+def hidden_among(layout: Layout, epoch: str, addresses: Collection[str]) -> list[str]:
+    """Which of these outside addresses were suppressed by hand under an earlier consent (C5, O6). Only their hashes are
+    kept, so they can be recognised when they turn up and not before."""
+    kept = OptOuts(layout, epoch).kept()
+    if not len(kept):
+        return []
+    everywhere = {entry.subject for entry in kept.match(Kind.ADDRESS, addresses) if Scope.EVERYWHERE in entry.scopes}
+    domains = {parent for address in addresses for parent in _parents(address)}
+    for entry in kept.match(Kind.DOMAIN, domains):
+        if Scope.EVERYWHERE in entry.scopes:
+            everywhere |= {address for address in addresses if domain_covers(entry.subject, address)}
+    return sorted(everywhere)
+
+
+def _member_users(directory: Directory) -> list[_User]:
+    addresses: dict[str, set[str]] = defaultdict(set)
+    for row in directory.addresses.to_pylist():
+        addresses[row["user_id"]].add(row["address"])
+    users = []
+    for row in directory.users.to_pylist():
+        if not row["is_member"]:
+            continue
+        known = addresses[row["user_id"]]
+        known |= {name.lower() for name in (row["primary_address"], row["user_principal_name"]) if name}
+        users.append(_User(row["user_id"], tuple(sorted(known)), row))
+    return users
+
+
+def _require_snapshots(
+    entries: Iterable[OptOut], settings: Settings, scope_groups: Iterable[str], memberships: Mapping[str, object]
+) -> None:
+    groups = {entry.subject for entry in entries if entry.kind is Kind.GROUP and entry.ended_at is None}
+    unread = (groups | set(settings.scope.groups) | set(scope_groups)) - set(memberships)
+    if unread:
+        raise Refused(
+            f"the members of {len(unread)} opt-out or scope group(s) have not been read yet; "
+            "refresh the directory before collecting"
+        )
+
+
+def _kept(opt_outs: OptOuts, users: Iterable[_User], known: Iterable[OptOut]) -> list[OptOut]:
+    """Entries of earlier epochs that the directory's addresses bring back, unless this epoch's ledger has them."""
+    kept = opt_outs.kept()
+    if not len(kept):
+        return []
+    addresses = {address for user in users for address in user.addresses}
+    domains = {parent for address in addresses for parent in _parents(address)}
+    standing_now = {(entry.kind, entry.subject) for entry in known if entry.ended_at is None}
+    found = kept.match(Kind.USER, addresses) + kept.match(Kind.ADDRESS, addresses) + kept.match(Kind.DOMAIN, domains)
+    return [entry for entry in found if (entry.kind, entry.subject) not in standing_now]
+
+
+def _parents(address: str) -> list[str]:
+    labels = address.rpartition("@")[2].split(".")
+    return [".".join(labels[start:]) for start in range(len(labels))]
+
+
+def _from_csv(path: Path) -> list[OptOut]:
+    """O2: `address,since` with a header; since is an ISO date or instant, or empty. Raises BadInput by line number."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"inbox/opt_outs.csv cannot be read ({type(error).__name__}); collection waits for it") from None
+    entries = []
+    for line, row in enumerate(rows, start=2):
+        address = (row.get("address") or "").strip().lower()
+        if "@" not in address:
+            raise BadInput(f"inbox/opt_outs.csv line {line} has no address; its header must be `address,since`")
+        try:
+            since = _since(row.get("since") or "")
+        except ValueError:
+            raise BadInput(f"inbox/opt_outs.csv line {line}: since is not a date like 2026-03-31") from None
+        entries.append(
+            OptOut(Kind.USER, address, DEFAULT_SCOPES, Mode.ERASE, since or _LONG_AGO, since, source="opt_outs.csv")
+        )
+    return entries
+
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _since(text: str) -> datetime | None:
+    if not text.strip():
+        return None
+    instant = datetime.fromisoformat(text.strip())
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _attribute_entry() -> OptOut:
+    return OptOut(Kind.USER, "", DEFAULT_SCOPES, Mode.ERASE, _LONG_AGO, source="directory attribute")
+
+
+_Concerned = defaultdict[str, list[tuple[OptOut, list[Interval]]]]
+
+
+def _entries_by_user(
+    users: Iterable[_User],
+    by_hand: Iterable[OptOut],
+    groups: Iterable[OptOut],
+    memberships: Mapping[str, Mapping[str, list[Interval]]],
+) -> _Concerned:
+    named: dict[str, list[OptOut]] = defaultdict(list)
+    domains: dict[str, list[OptOut]] = defaultdict(list)
+    for entry in by_hand:
+        (domains if entry.kind is Kind.DOMAIN else named)[entry.subject].append(entry)
+    concerned: _Concerned = defaultdict(list)
+    for user in users:
+        hits = {entry for address in user.addresses for entry in named.get(address, ())}
+        if domains:
+            hits |= {e for a in user.addresses for parent in _parents(a) for e in domains.get(parent, ())}
+        if hits:
+            concerned[user.user_id] += [(entry, [ALWAYS]) for entry in hits]
+    for entry in groups:
+        for user_id, intervals in memberships.get(entry.subject, {}).items():
+            concerned[user_id].append((entry, intervals))
+    return concerned
+
+
+def _role_scope(
+    users: Iterable[_User],
+    settings: Settings,
+    scope_groups: Collection[str],
+    memberships: Mapping[str, Mapping[str, list[Interval]]],
+    role_holders: Collection[str] | None,
+) -> frozenset[str] | None:
+    """User ids inside O3's restriction, None when there is no restriction."""
+    groups = set(settings.scope.groups) | set(scope_groups)
+    if not groups and not settings.scope.roles:
+        return None
+    if settings.scope.roles and role_holders is None:
+        raise BadInput("[scope] roles is set, but no CRM file user_roles says who holds them; add it or use groups")
+    inside = {
+        user_id
+        for group_id in groups
+        for user_id, intervals in memberships.get(group_id, {}).items()
+        if intervals[-1].end is None
+    }
+    holders = set(role_holders or ())
+    inside |= {user.user_id for user in users if holders.intersection(user.addresses)}
+    return frozenset(inside)
+
+
+def _tables(
+    users: Iterable[_User],
+    standings: Mapping[str, Standing],
+    in_role_scope: frozenset[str] | None,
+    by_hand: Iterable[OptOut],
+    directory: Directory,
+    settings: Settings,
+    now: datetime,
+    version: str,
+) -> Rules:
+    from relationship_pipeline.schemas import DOMAINS, HIDDEN, PEOPLE, READABLE
+
+    readable: list[tuple[str, datetime | None, datetime | None]] = []
+    people: list[tuple[Any, ...]] = []
+    hidden: set[str] = set()
+    hidden_domains: set[str] = set()
+    counts: dict[str, int] = defaultdict(int)
+    for user in users:
+        mine = standings[user.user_id]
+        inside = in_role_scope is None or user.user_id in in_role_scope
+        counts["opted_out"] += not mine.may_be_read
+        counts["out_of_scope"] += not inside
+        if inside and not user.row["is_gone"]:
+            readable += [(user.user_id, interval.start, interval.end) for interval in mine.collectable]
+        present = bool(user.row["account_enabled"]) and not user.row["is_gone"]
+        in_scope = inside and mine.may_be_read
+        may_introduce = in_scope and mine.may_introduce and present
+        names = (user.row["display_name"], user.row["primary_address"])
+        people += [(a, user.user_id, in_scope, may_introduce, *names, mine.hidden) for a in user.addresses]
+        if mine.hidden:
+            hidden.update(user.addresses)
+    for entry in by_hand:
+        if Scope.EVERYWHERE in entry.scopes and entry.is_active(now):
+            (hidden_domains if entry.kind is Kind.DOMAIN else hidden).add(entry.subject)
+    internal = settings.internal_domains
+    return Rules(
+        readable=_table(readable, READABLE),
+        people=_table(sorted(people, key=lambda row: row[:2]), PEOPLE),
+        hidden=_table([(address,) for address in sorted(hidden)], HIDDEN),
+        hidden_domains=_table([(domain,) for domain in sorted(hidden_domains)], DOMAINS),
+        internal_domains=_table([(d.lower(),) for d in internal], DOMAINS) if internal else directory.domains,
+        erase_due={user_id: mine.hidden for user_id, mine in standings.items() if mine.erase_due},
+        counts=dict(counts),
+        version=version,
+    )
+
+
+def _table(rows: Collection[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

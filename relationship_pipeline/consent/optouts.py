@@ -1,0 +1,244 @@
+"""Opt-outs, collection scope and membership snapshots of one epoch: `epochs/<epoch>/ledger.sqlite` (O1-O6).
+
+Opt-outs made by hand also outlive the epoch as keyed hashes in the control ledger (C5), with the key in
+`control/optout.key`: whoever holds the key can test an address against them, nobody can list them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from relationship_pipeline.consent.epoch_ledger import epoch_transaction
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.domain.consent import Purpose
+from relationship_pipeline.domain.optout import Interval, Kind, Mode, OptOut, parse_scopes, scopes_text
+from relationship_pipeline.durable import put_bytes
+from relationship_pipeline.errors import Refused
+from relationship_pipeline.layout import Layout
+
+KEPT_KINDS = frozenset({Kind.USER, Kind.ADDRESS, Kind.DOMAIN})
+"""C5: what a person or administrator did by hand about people; group ids are settings of one consent."""
+
+
+class OptOuts:
+    """The opt-outs of one epoch. Opens its file for each call, so that no handle outlives a withdrawal."""
+
+    def __init__(self, layout: Layout, epoch: str) -> None:
+        self.layout = layout
+        self.epoch = epoch
+        self.control = ControlLedger(layout)
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction inside the fence: nothing personal is written once consent has ended."""
+        with (
+            self.control.commit_fence(self.epoch, Purpose.DERIVE),
+            epoch_transaction(self.layout.epoch(self.epoch).ledger) as connection,
+        ):
+            yield connection
+
+    def _read(self) -> AbstractContextManager[sqlite3.Connection]:
+        return epoch_transaction(self.layout.epoch(self.epoch).ledger, read_only=True)
+
+    def add(self, entry: OptOut) -> None:
+        """Record an entry; an open one of the same kind and subject is replaced, keeping the time it was made."""
+        with self._write() as connection:
+            earlier = self._open_entry(connection, entry.kind, entry.subject)
+            if earlier is not None:
+                connection.execute(
+                    "delete from opt_out where kind = ? and subject = ? and ended_at is null",
+                    (entry.kind.value, entry.subject),
+                )
+                entry = replace(entry, made_at=earlier.made_at)
+            connection.execute("insert into opt_out values (?, ?, ?, ?, ?, ?, ?, ?)", _row(entry))
+            if entry.kind in KEPT_KINDS:
+                self._keep(entry)
+
+    def end(self, kind: Kind, subject: str, now: datetime) -> bool:
+        """Take an entry back (`opt-in`); returns whether there was one, in this epoch or kept from an earlier one."""
+        with self._write() as connection:
+            ended = connection.execute(
+                "update opt_out set ended_at = ? where kind = ? and subject = ? and ended_at is null",
+                (now.isoformat(), kind.value, subject),
+            ).rowcount
+            kept = self._forget(kind, subject) if kind in KEPT_KINDS else 0
+        return bool(ended or kept)
+
+    def entries(self) -> list[OptOut]:
+        """All entries of the epoch, taken-back ones included, oldest first. Raises Refused when unreadable."""
+        with self._read() as connection:
+            rows = connection.execute("select * from opt_out order by rowid").fetchall()
+        return [_entry(row) for row in rows]
+
+    def kept(self) -> KeptOptOuts:
+        """What was opted out by hand, in this epoch or before it, as hashes."""
+        with self.control.connect() as connection:
+            rows = connection.execute("select digest, kind, scopes, mode, made_at, since from kept_opt_out").fetchall()
+        return KeptOptOuts(optout_key(self.layout) if rows else b"", {str(row[0]): row for row in rows})
+
+    def add_scope_group(self, group_id: str) -> None:
+        """O3: collect only from members of this group (and of the others named)."""
+        with self._write() as connection:
+            connection.execute("insert or ignore into scope_group values (?)", (group_id,))
+
+    def remove_scope_group(self, group_id: str) -> bool:
+        """Returns whether it was named."""
+        with self._write() as connection:
+            return connection.execute("delete from scope_group where group_id = ?", (group_id,)).rowcount > 0
+
+    def scope_groups(self) -> list[str]:
+        with self._read() as connection:
+            return [row[0] for row in connection.execute("select group_id from scope_group order by 1")]
+
+    def record_snapshot(self, members: Mapping[str, Collection[str]], taken_at: datetime) -> None:
+        """Fold one reading of the groups (group id -> user ids of all its members, an empty group included) into the
+        membership intervals, by O1's rule. A reading older than the newest one is ignored."""
+        with self._write() as connection:
+            for group_id, users in members.items():
+                _fold(connection, group_id, set(users), taken_at.astimezone(UTC).isoformat())
+
+    def memberships(self) -> dict[str, dict[str, list[Interval]]]:
+        """Group id -> user id -> intervals of membership; a group that was never read is absent."""
+        with self._read() as connection:
+            found: dict[str, dict[str, list[Interval]]] = {
+                row[0]: {} for row in connection.execute("select group_id from snapshot")
+            }
+            for group_id, user_id, starts_at, ends_at in connection.execute("select * from membership"):
+                found[group_id].setdefault(user_id, []).append(Interval(_instant(starts_at), _instant(ends_at)))
+        return found
+
+    def version(self) -> str:
+        """Changes when any opt-out, scope or membership does; for manifests and for a check before a commit."""
+        digest = hashlib.sha256()
+        with self._read() as connection:
+            for query in (
+                "select * from opt_out order by 1, 2, 5",
+                "select group_id from scope_group order by 1",
+                "select * from membership order by 1, 2, 3, 4",
+            ):
+                digest.update(repr(connection.execute(query).fetchall()).encode())
+        with self.control.connect() as connection:
+            digest.update(repr(connection.execute("select * from kept_opt_out order by 1").fetchall()).encode())
+        return digest.hexdigest()[:16]
+
+    def _open_entry(self, connection: sqlite3.Connection, kind: Kind, subject: str) -> OptOut | None:
+        row = connection.execute(
+            "select * from opt_out where kind = ? and subject = ? and ended_at is null",
+            (kind.value, subject),
+        ).fetchone()
+        return _entry(row) if row else None
+
+    def _keep(self, entry: OptOut) -> None:
+        digest = _digest(optout_key(self.layout, create=True), entry.kind, entry.subject)
+        since = entry.since.isoformat() if entry.since else None
+        with self.control.connect() as connection:
+            connection.execute(
+                "insert or replace into kept_opt_out values (?, ?, ?, ?, ?, ?)",
+                (digest, entry.kind, scopes_text(entry.scopes), entry.mode, entry.made_at.isoformat(), since),
+            )
+
+    def _forget(self, kind: Kind, subject: str) -> int:
+        if not self.layout.optout_key.exists():
+            return 0
+        with self.control.connect() as connection:
+            return connection.execute(
+                "delete from kept_opt_out where digest = ?", (_digest(optout_key(self.layout), kind, subject),)
+            ).rowcount
+
+
+class KeptOptOuts:
+    """Opt-outs by hand that can be recognised but not listed."""
+
+    def __init__(self, key: bytes, rows: Mapping[str, tuple[str, ...]]) -> None:
+        self._key = key
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def match(self, kind: Kind, subjects: Iterable[str]) -> list[OptOut]:
+        """The entries of this kind whose subject is among these, with the subject in clear."""
+        if not self._rows:
+            return []
+        found = []
+        for subject in subjects:
+            row = self._rows.get(_digest(self._key, kind, subject))
+            if row is not None:
+                found.append(_entry((row[1], subject, row[2], row[3], row[4], row[5], None, "kept")))
+        return found
+
+
+def optout_key(layout: Layout, *, create: bool = False) -> bytes:
+    """The 32 byte key of the kept hashes. Raises Refused when hashes stand and their key is gone (fail closed)."""
+    path = layout.optout_key
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        if not create:
+            raise Refused(
+                "control/optout.key is missing, so kept opt-outs cannot be recognised; restore it before anything else"
+            ) from None
+    put_bytes(path, secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def _digest(key: bytes, kind: Kind, subject: str) -> str:
+    return hmac.digest(key, f"{kind.value}:{subject}".encode(), "sha256").hex()
+
+
+def _fold(connection: sqlite3.Connection, group_id: str, users: set[str], taken_at: str) -> None:
+    last = connection.execute("select last_taken_at from snapshot where group_id = ?", (group_id,)).fetchone()
+    if last is not None and taken_at <= last[0]:
+        return
+    rows = connection.execute("select user_id from membership where group_id = ? and ends_at is null", (group_id,))
+    members = {row[0] for row in rows}
+    connection.executemany(
+        "update membership set ends_at = ? where group_id = ? and user_id = ? and ends_at is null",
+        [(taken_at, group_id, user) for user in members - users],
+    )
+    connection.executemany(
+        "insert into membership values (?, ?, ?, null)",
+        [(group_id, user, last[0] if last else None) for user in sorted(users - members)],
+    )
+    connection.execute(
+        "insert into snapshot values (?, ?, ?) on conflict (group_id) do update set last_taken_at = ?",
+        (group_id, taken_at, taken_at, taken_at),
+    )
+
+
+def _row(entry: OptOut) -> tuple[str | None, ...]:
+    return (
+        entry.kind.value,
+        entry.subject,
+        scopes_text(entry.scopes),
+        entry.mode.value,
+        entry.made_at.isoformat(),
+        entry.since.isoformat() if entry.since else None,
+        entry.ended_at.isoformat() if entry.ended_at else None,
+        entry.source,
+    )
+
+
+def _entry(row: tuple[str | None, ...]) -> OptOut:
+    kind, subject, scopes, mode, made_at, since, ended_at, source = row
+    return OptOut(
+        kind=Kind(str(kind)),
+        subject=str(subject),
+        scopes=parse_scopes(scopes, Kind(str(kind))),
+        mode=Mode(str(mode)),
+        made_at=datetime.fromisoformat(str(made_at)),
+        since=_instant(since),
+        ended_at=_instant(ended_at),
+        source=str(source),
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

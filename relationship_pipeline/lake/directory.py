@@ -1,0 +1,82 @@
+"""The directory in the lake: four small files in one manifest, replaced at each reading.
+
+Somebody who is no longer listed stays as `is_gone`, with the last known addresses, so that mail collected from them
+keeps its sender (O1: what was collected before stays) until their data is erased.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from relationship_pipeline.durable import temp_path
+from relationship_pipeline.lake.manifest import Manifest
+from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
+from relationship_pipeline.layout import EpochLayout
+from relationship_pipeline.sources.base import Directory
+
+if TYPE_CHECKING:
+    pass
+
+DIRECTORY_TABLE = "directory"
+FILES = ("users", "addresses", "group_members", "domains")
+
+
+def load_directory(epoch: EpochLayout) -> Directory | None:
+    """The last committed reading, None before the first. Raises BadLake."""
+    import pyarrow.parquet as pq
+
+    folder = epoch.table(DIRECTORY_TABLE)
+    manifest = open_table(folder)
+    if manifest is None:
+        return None
+    tables = {file.table: pq.read_table(folder / file.name, partitioning=None) for file in manifest.files}
+    return Directory(read_at=manifest.created_at, **{name: tables[name] for name in FILES})
+
+
+def store_directory(epoch: EpochLayout, directory: Directory, fence: CommitFence) -> tuple[Directory, Manifest]:
+    """Commit a reading, with those it no longer lists kept as gone. Raises ConsentRefused from the fence."""
+    import pyarrow.parquet as pq
+
+    merged = keep_gone(load_directory(epoch), directory)
+    folder = epoch.table(DIRECTORY_TABLE)
+    files = []
+    for name in FILES:
+        temp = temp_path(folder, ".parquet")
+        table = getattr(merged, name)
+        pq.write_table(
+            table.sort_by([(column, "ascending") for column in table.column_names[:2]]), temp, compression="zstd"
+        )
+        files.append(adopt_part(temp, name, table.num_rows))
+    manifest = commit_manifest(folder, epoch=epoch.epoch, table=DIRECTORY_TABLE, month=None, files=files, fence=fence)
+    return merged, manifest
+
+
+def keep_gone(earlier: Directory | None, now: Directory) -> Directory:
+    """The new reading plus the users only the earlier one had, marked gone, with those of their addresses that nobody has
+    taken over. Pure."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if earlier is None:
+        return now
+    listed = now.users.column("user_id")
+    missing = earlier.users.filter(
+        pc.invert(pc.is_in(earlier.users.column("user_id"), value_set=listed.combine_chunks()))
+    )
+    if not missing.num_rows:
+        return now
+    position = missing.schema.get_field_index("is_gone")
+    gone = missing.set_column(position, "is_gone", pa.array([True] * missing.num_rows))
+    theirs = earlier.addresses.filter(
+        pc.and_(
+            pc.is_in(earlier.addresses.column("user_id"), value_set=missing.column("user_id").combine_chunks()),
+            pc.invert(
+                pc.is_in(
+                    earlier.addresses.column("address"), value_set=now.addresses.column("address").combine_chunks()
+                )
+            ),
+        )
+    )
+    return replace(now, users=pa.concat_tables([now.users, gone]), addresses=pa.concat_tables([now.addresses, theirs]))

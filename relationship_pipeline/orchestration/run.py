@@ -1,0 +1,93 @@
+"""Running this project's jobs in this process, against its own Dagster home: what `backfill`, `refresh` and `demo` do.
+The same assets and jobs as in the UI, where the runs also show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from relationship_pipeline.definitions import build_definitions
+from relationship_pipeline.operations import watch_progress
+from relationship_pipeline.orchestration.schedules import range_tags
+from relationship_pipeline.settings import Settings
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class Outcome:
+    """What a sequence of runs did: months that landed, and what failed with its one line (by month or job)."""
+
+    landed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    published: bool = False
+
+
+@contextmanager
+def dagster_home(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance of this data directory, for this process and its children."""
+    os.environ["DAGSTER_HOME"] = str(settings.layout.dagster_home)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def backfill(settings: Settings, months: Sequence[str], report: Callable[[str], None]) -> Outcome:
+    """Collect each month in a run of its own, then derive and publish once. A month that fails does not stop the others.
+
+    `report` takes progress lines; `month …` when a month ends.
+    """
+    outcome = Outcome()
+    definitions = build_definitions(settings)
+    with dagster_home(settings) as instance, watch_progress(report):
+        failure = _run(definitions, instance, "read_sources")
+        if failure:
+            outcome.failed["sources"] = failure
+            return outcome
+        for month in months:
+            failure = _run(definitions, instance, "backfill_year", partition_key=month)
+            if failure:
+                outcome.failed[month] = failure
+                report(f"month {month} failed: {failure}")
+            else:
+                outcome.landed.append(month)
+                report(f"month {month} landed")
+        report("deriving and publishing")
+        failure = _run(definitions, instance, "build_insights")
+        if failure:
+            outcome.failed["insights"] = failure
+        outcome.published = failure is None
+    return outcome
+
+
+def refresh(settings: Settings, months: Sequence[str], report: Callable[[str], None]) -> Outcome:
+    """What the daily schedule runs: one run over the months due."""
+    outcome = Outcome()
+    with dagster_home(settings) as instance, watch_progress(report):
+        failure = _run(build_definitions(settings), instance, "daily_refresh", tags=range_tags(list(months)))
+    if failure:
+        outcome.failed["daily_refresh"] = failure
+    else:
+        outcome.landed, outcome.published = list(months), True
+    return outcome
+
+
+def _run(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, **options: Any) -> str | None:
+    """Run a job here; None when it succeeded, else the one line of the first step that failed."""
+    result = definitions.resolve_job_def(job).execute_in_process(
+        instance=instance, raise_on_error=False, run_config=QUIET, **options
+    )
+    if result.success:
+        return None
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            failure = event.step_failure_data.user_failure_data
+            if failure is not None and failure.description:
+                return failure.description
+            return error.cls_name or "failed" if error else "failed"
+    return "the run failed before its first step; look at it in the UI (`relationship-pipeline dev`)"

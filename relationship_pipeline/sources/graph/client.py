@@ -1,0 +1,357 @@
+"""One request to Graph and everything that may happen to it (graph.md 3.3, reliability.md 6).
+
+The client retries, waits and counts; what a page is for, and what a mailbox that does not answer means, is the
+caller's matter. Nothing here is logged, and no exception carries a URL, a token or a body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+import uuid
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from relationship_pipeline.errors import BadInput
+from relationship_pipeline.sources.graph.auth import TokenSource, endpoints
+from relationship_pipeline.sources.graph.faults import GraphFault, Kind, UntrustedNextLink, classify, retry_after
+from relationship_pipeline.sources.graph.throttle import DIRECTORY, Throttle
+from relationship_pipeline.sources.graph.wire import BadPage, error_code
+
+if TYPE_CHECKING:
+    from relationship_pipeline.settings import GraphSettings
+
+Decoded = TypeVar("Decoded")
+
+LARGEST_BODY = 16 * 2**20
+LARGEST_RATIO = 100
+"""Decoded to wire bytes; real pages shrink 4 to 7 times, a bomb a thousand (reliability.md 6)."""
+SMALL_BODY = 2**20
+"""Below this a high ratio is no danger: an empty page of spaces is only that."""
+IMMUTABLE = 'IdType="ImmutableId"'
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait and how often to try, in seconds; the defaults are graph.md 3.3's."""
+
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    tries: int = 6
+    throttle_tries: int = 20
+    token_tries: int = 3
+    token_wait: tuple[float, float] = (1.5, 5.0)
+    connect: float = 10.0
+    read: float = 120.0
+    whole: float = 300.0
+    """A body that drips a byte a second never runs into `read`."""
+    park: float = 30.0
+    """Before parked mailboxes get another pass."""
+
+    def backoff(self, attempt: int) -> float:
+        """Full jitter over 1, 2, 4 … longest_wait seconds."""
+        return random.uniform(0, min(self.longest_wait, self.first_wait * 2 ** (attempt - 1)))  # noqa: S311 - jitter
+
+
+PATIENT = Patience()
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """An answer, or with status 0 the lack of one."""
+
+    status: int
+    body: bytes
+    code: str
+    retry_after: float | None = None
+    challenge: str = ""
+    too_large: bool = False
+
+
+class GraphClient:
+    """GET requests to one Graph endpoint. Use as an async context manager; one instance serves a whole crawl."""
+
+    def __init__(
+        self,
+        settings: GraphSettings,
+        tokens: TokenSource,
+        throttle: Throttle,
+        patience: Patience = PATIENT,
+    ) -> None:
+        self.base = endpoints(settings).base
+        self.tokens = tokens
+        self.throttle = throttle
+        self.patience = patience
+        self.max_width = settings.max_concurrency
+        self.requests = 0
+        self.throttled = 0
+        self._origin = urlsplit(self.base)
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        quiet_http_logs()
+
+    async def __aenter__(self) -> GraphClient:
+        context = _tls(self._settings)
+        width = self._settings.max_concurrency + 16
+        patience = self.patience
+        timeout = httpx.Timeout(patience.read, connect=patience.connect, pool=None)
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
+
+        def client(keep: int) -> httpx.AsyncClient:
+            limits = httpx.Limits(max_connections=width, max_keepalive_connections=keep, keepalive_expiry=60)
+            return httpx.AsyncClient(
+                verify=context, http2=False, follow_redirects=False, trust_env=True, headers=headers, limits=limits,
+                timeout=timeout,
+            )  # fmt: skip
+
+        self._http = await self._stack.enter_async_context(client(width))
+        # A 503 may be the backend behind one connection: its retry takes a new one (graph.md 3.3).
+        self._http_fresh = await self._stack.enter_async_context(client(0))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def trusted(self, url: str) -> str:
+        """The URL itself if it is below the configured scheme, host, port and path. Raises UntrustedNextLink."""
+        try:
+            parts = urlsplit(url)
+            same = (parts.scheme, parts.hostname, parts.port) == (
+                self._origin.scheme,
+                self._origin.hostname,
+                self._origin.port,
+            )
+        except ValueError:
+            raise UntrustedNextLink from None
+        below = parts.path.startswith(f"{self._origin.path}/")
+        plain = parts.username is None and parts.password is None and "\\" not in url and "/.." not in parts.path
+        if not (same and below and plain and url.isprintable()):
+            raise UntrustedNextLink
+        return url
+
+    async def fetch(
+        self,
+        url: str,
+        lane: str,
+        decode: Callable[[bytes], Decoded],
+        *,
+        prefer: str = IMMUTABLE,
+        shrinkable: bool = False,
+        headers: dict[str, str] | None = None,
+    ) -> Decoded:
+        """GET and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the request counts against.
+
+        With `shrinkable` a page that is too much for the service or for us raises at once with kind HEAVY, so that the
+        caller can ask for less. Raises GraphFault when patience ends, UntrustedNextLink, TokenRefused, Refused.
+        """
+        self.trusted(url)
+        seen: Counter[Kind] = Counter()
+        fresh = False
+        while True:
+            token = await self.tokens.token()
+            async with self.throttle.slot(lane):
+                reply = await self._send(url, token, prefer, headers, fresh=fresh)
+                fault = _fault(reply)
+                if fault is None:
+                    try:
+                        decoded = decode(reply.body)
+                    except BadPage as bad:
+                        fault = _bad_page(bad)
+                if fault is not None:
+                    seen[fault.kind] += 1
+                self._tell_throttle(lane, fault, reply, seen)
+            if fault is None:
+                return decoded
+            fresh = reply.status == 503
+            await self._recover(fault, seen, reply, token, shrinkable=shrinkable)
+
+    def _tell_throttle(self, lane: str, fault: GraphFault | None, reply: _Reply, seen: Counter[Kind]) -> None:
+        self.requests += 1
+        if fault is None:
+            self.throttle.clean(lane)
+            return
+        if fault.kind is Kind.THROTTLED:
+            self.throttled += 1
+            count, floor = seen[fault.kind], reply.retry_after
+            # Retry-After is a floor: `1` on every 429 is common, so repeats wait longer (graph.md 3.2).
+            wait = self.patience.backoff(min(count, 5)) if count > 1 or floor is None else 0.0
+            self.throttle.pause(lane, max(floor or 0.0, wait))
+        elif reply.retry_after is not None:
+            self.throttle.pause(lane, reply.retry_after)
+        elif fault.kind is Kind.DENIED:
+            self.throttle.pause(lane, 0.0)
+        if fault.kind is Kind.THROTTLED or reply.status == 503:
+            self.throttle.trouble(lane)
+
+    async def _recover(
+        self, fault: GraphFault, seen: Counter[Kind], reply: _Reply, token: str, *, shrinkable: bool
+    ) -> None:
+        """Wait before another try, or raise the fault."""
+        kind, count, patience = fault.kind, seen[fault.kind], self.patience
+        if kind is Kind.HEAVY and (shrinkable or reply.too_large):
+            if not reply.too_large:
+                await asyncio.sleep(patience.backoff(count))
+            raise fault
+        if kind in (Kind.TRANSIENT, Kind.HEAVY):
+            if seen[Kind.TRANSIENT] + seen[Kind.HEAVY] >= patience.tries:
+                raise fault
+            await asyncio.sleep(patience.backoff(count))
+        elif kind is Kind.THROTTLED:
+            if count >= patience.throttle_tries:
+                raise fault
+        elif kind is Kind.CLAIMS:
+            if count >= patience.token_tries:
+                raise fault
+            await self.tokens.renew(token, claims_of(reply.challenge))
+        elif kind is Kind.TOKEN:
+            if count >= patience.token_tries:
+                raise fault
+            if count > 1:
+                # Known to hit good tokens for seconds on one backend (graph.md 3.3).
+                await asyncio.sleep(random.uniform(*patience.token_wait))  # noqa: S311 - jitter
+            await self.tokens.renew(token)
+        elif kind is Kind.DENIED and count == 1:
+            # A burst of parallel calls is answered like a refusal: once more, alone in its lane (trap 10).
+            await asyncio.sleep(patience.first_wait)
+        else:
+            raise fault
+
+    async def _send(self, url: str, token: str, prefer: str, headers: dict[str, str] | None, *, fresh: bool) -> _Reply:
+        http = self._http_fresh if fresh else self._http
+        request = http.build_request(
+            "GET",
+            url,
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Prefer": prefer,
+                "client-request-id": str(uuid.uuid4()),
+                **(headers or {}),
+            },
+        )
+        try:
+            async with asyncio.timeout(self.patience.whole):
+                response = await http.send(request, stream=True)
+                try:
+                    return await _read(response)
+                finally:
+                    await response.aclose()
+        except _Cut as cut:
+            return _Reply(0, b"", cut.code, too_large=cut.too_large)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            return _Reply(0, b"", type(error).__name__)
+
+
+class _Cut(Exception):
+    def __init__(self, code: str, *, too_large: bool = False) -> None:
+        super().__init__(code)
+        self.code = code
+        self.too_large = too_large
+
+
+async def _read(response: httpx.Response) -> _Reply:
+    """The whole body, bounded while it is read. Raises _Cut for one that is too large, or ends before it is whole."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("gzip", "identity", ""):
+        raise _Cut("unknown_encoding")
+    gunzip = zlib.decompressobj(31) if encoding == "gzip" else None
+    chunks: list[bytes] = []
+    wire = size = 0
+    try:
+        async for raw in response.aiter_raw():
+            wire += len(raw)
+            part = gunzip.decompress(raw, LARGEST_BODY + 1 - size) if gunzip else raw
+            size += len(part)
+            if size > LARGEST_BODY or (size > SMALL_BODY and size > wire * LARGEST_RATIO):
+                raise _Cut("body_too_large", too_large=True)
+            chunks.append(part)
+    except zlib.error:
+        raise _Cut("broken_gzip") from None
+    if gunzip is not None and wire and not gunzip.eof:
+        raise _Cut("broken_gzip")
+    headers = response.headers
+    body = b"".join(chunks)
+    status = response.status_code
+    return _Reply(
+        status,
+        body,
+        "" if status == 200 else error_code(body),
+        retry_after(headers.get("retry-after"), headers.get("date")),
+        headers.get("www-authenticate", ""),
+    )
+
+
+def _fault(reply: _Reply) -> GraphFault | None:
+    if reply.status == 200:
+        return None
+    if reply.too_large:
+        return GraphFault(Kind.HEAVY, reply.status, reply.code)
+    if reply.status == 0:
+        return GraphFault(Kind.TRANSIENT, 0, reply.code)
+    kind = classify(reply.status, reply.code, empty=not reply.body.strip(), challenge=reply.challenge)
+    return GraphFault(kind, reply.status, reply.code)
+
+
+def _bad_page(bad: BadPage) -> GraphFault:
+    """A 200 that is no page: by the code inside where there is one, else it came broken and is asked for again."""
+    kind = classify(500, bad.code, empty=False)
+    return GraphFault(kind if kind in (Kind.CORRUPT, Kind.THROTTLED) else Kind.TRANSIENT, 200, bad.code)
+
+
+def claims_of(challenge: str) -> str | None:
+    """The decoded claims of a WWW-Authenticate challenge (graph.md 3.3)."""
+    import base64
+    import re
+
+    found = re.search(r'claims="([^"]+)"', challenge)
+    if not found:
+        return None
+    text = found.group(1)
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_").decode()
+    except ValueError:
+        return None
+
+
+def _tls(settings: GraphSettings) -> ssl.SSLContext:
+    if settings.ca_bundle is None:
+        return ssl.create_default_context()
+    try:
+        return ssl.create_default_context(cafile=str(settings.ca_bundle))
+    except (OSError, ssl.SSLError) as error:
+        raise BadInput(f"setting graph.ca_bundle cannot be read: {type(error).__name__}") from None
+
+
+def _user_agent() -> str:
+    try:
+        return f"relationship-pipeline/{version('relationship-pipeline')}"
+    except PackageNotFoundError:
+        return "relationship-pipeline"
+
+
+def quiet_http_logs() -> None:
+    """The HTTP libraries log URLs (they hold mailbox ids) and headers (they hold the token) when asked to; never here."""
+    for name in ("httpx", "httpcore", "httpcore.http11", "httpcore.connection", "msal", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def quoted(identifier: str) -> str:
+    """An id as one path segment."""
+    from urllib.parse import quote
+
+    return quote(identifier, safe="")
+
+
+__all__ = ["DIRECTORY", "GraphClient", "Patience", "claims_of", "quiet_http_logs", "quoted"]

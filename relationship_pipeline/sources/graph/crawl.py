@@ -1,0 +1,305 @@
+"""A month of a whole tenant: plan, crawl mailbox by mailbox, say how each ended (graph.md 9.3).
+
+What is asked of a mailbox is the reader's matter (mail.py, calendar.py); this module orders the work. Every mailbox ends
+as one outcome, and an unknown failure ends as parked: never as done, never as absent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.sources.base import Checkpoint, Progress
+from relationship_pipeline.sources.graph.client import GraphClient
+from relationship_pipeline.sources.graph.faults import GraphFault, Kind
+from relationship_pipeline.sources.graph.stage import Cursor, Entry, Plan, Stage, Unit
+
+GIANT = 5_000
+"""Items in a window above which a mailbox's month is split by days, its days read side by side."""
+GIANT_LANES = 4
+PASSES = 3
+"""Times that a parked mailbox is taken up again, the first included."""
+SPARE_MAILBOXES = 32
+"""Mailboxes opened beyond the width, so that the width is used while some wait in the penalty box."""
+PROGRESS_SECONDS = 5.0
+MOST_REFUSED = 0.5
+FEWEST_REFUSED = 5
+
+
+class Outcome(StrEnum):
+    """How a mailbox ended (graph.md 2.5)."""
+
+    DONE = "done"
+    NO_MAILBOX = "no_mailbox"
+    GONE = "gone"
+    REFUSED = "refused"
+    PARKED = "parked"
+
+
+_OUTCOMES = {Kind.NO_MAILBOX: Outcome.NO_MAILBOX, Kind.GONE: Outcome.GONE, Kind.DENIED: Outcome.REFUSED}
+FINAL = frozenset({Outcome.DONE, Outcome.NO_MAILBOX})
+
+
+class Reader(Protocol):
+    """What is read of each mailbox."""
+
+    async def size(self, mailbox: str) -> int | None:
+        """Items in the mailbox's window for the planning pass; None where nothing is to be planned. Raises GraphFault."""
+
+    def units(self, mailbox: str, count: int | None, plan: Plan) -> list[Unit]:
+        """The mailbox's windows."""
+
+    async def prepare(self, mailbox: str) -> None:
+        """Called once before a mailbox's units. Raises GraphFault."""
+
+    async def read(self, unit: Unit, planned: int, on_rows: Callable[[int], None]) -> Cursor:
+        """Stage a unit to its end and return its last cursor. Raises GraphFault."""
+
+
+@dataclass
+class MailboxRecord:
+    """What became of one mailbox; `reason` is the code that parked it."""
+
+    outcome: Outcome
+    walked: int = 0
+    tally: int = 0
+    corrupt: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    files: list[Path] = field(default_factory=list)
+    reason: str = ""
+
+
+@dataclass
+class Meter:
+    """Progress lines for people: mailboxes, messages, rate, time left, share of throttled answers."""
+
+    what: str
+    progress: Progress
+    client: GraphClient
+    total_mailboxes: int
+    total_items: int = 0
+    mailboxes: int = 0
+    items: int = 0
+    _started: float = field(default_factory=time.monotonic)
+    _shown: float = 0.0
+
+    def add(self, items: int) -> None:
+        self.items += items
+        self.show()
+
+    def show(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if not force and now - self._shown < PROGRESS_SECONDS:
+            return
+        self._shown = now
+        rate = self.items / max(now - self._started, 1e-3)
+        of = f" of {self.total_items:,}" if self.total_items else ""
+        left = (self.total_items - self.items) / rate if self.total_items and rate else 0
+        share = 100 * self.client.throttled / max(self.client.requests, 1)
+        self.progress(
+            f"{self.what}: {self.mailboxes:,} of {self.total_mailboxes:,} mailboxes, {self.items:,}{of} items, "
+            f"{rate:,.0f}/s" + (f", {_duration(left)} left" if left > 1 else "") + f", {share:.1f} % throttled"
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(minutes, 1)} min"
+
+
+class Crawl:
+    """One crawl over the mailboxes in scope. `now` closes the windows; a crawl that was broken off lately goes on with
+    the plan it began with."""
+
+    def __init__(
+        self,
+        client: GraphClient,
+        stage: Stage,
+        reader: Reader,
+        *,
+        what: str,
+        now: datetime,
+        checkpoint: Checkpoint,
+        progress: Progress,
+        planned: bool,
+    ) -> None:
+        self._client = client
+        self._stage = stage
+        self._reader = reader
+        self._what = what
+        self._now = now
+        self._checkpoint = checkpoint
+        self._progress = progress
+        self._planned = planned
+        self._records: dict[str, MailboxRecord] = {}
+        self._plan = Plan(begun_at=now, until=now, entries={})
+        self._meter = Meter(what, progress, client, 0)
+
+    async def run(self, mailboxes: Collection[str], until: datetime) -> tuple[Plan, dict[str, MailboxRecord]]:
+        """Crawl. Raises ConsentRefused from the checkpoint, TokenRefused, and PipelineError when Graph refuses most
+        mailboxes; what was staged stays for the next run."""
+        await asyncio.to_thread(self._checkpoint)
+        self._plan = await self._make_plan(sorted(set(mailboxes)), until)
+        todo = self._biggest_first(mailboxes)
+        self._meter.total_mailboxes = len(todo)
+        self._meter.total_items = sum(self._plan.entries[mailbox].count or 0 for mailbox in todo)
+        for attempt in range(1, PASSES + 1):
+            await self._each(todo, self._mailbox)
+            todo = [mailbox for mailbox in todo if self._records[mailbox].outcome is Outcome.PARKED]
+            if not todo or attempt == PASSES:
+                break
+            self._progress(f"{self._what}: {len(todo)} mailboxes did not answer; trying them again")
+            await asyncio.sleep(self._client.patience.park)
+        self._meter.show(force=True)
+        return self._plan, self._records
+
+    async def _make_plan(self, mailboxes: list[str], until: datetime) -> Plan:
+        """Sizes first: they order the work, tell how long it takes, and answer the question of the cap before any bulk
+        download."""
+        plan = self._stage.read_plan(self._now) or Plan(begun_at=self._now, until=until, entries={})
+        entries = dict(plan.entries)
+        missing = [mailbox for mailbox in mailboxes if mailbox not in entries]
+        counted = 0
+
+        async def size(mailbox: str) -> None:
+            nonlocal counted
+            entries[mailbox] = await self._size(mailbox)
+            counted += 1
+            if counted % 1000 == 0:
+                self._progress(f"{self._what}: sized {counted:,} of {len(missing):,} mailboxes")
+
+        if self._planned:
+            await self._each(missing, size)
+            total = sum(entries[mailbox].count or 0 for mailbox in mailboxes)
+            self._progress(f"{self._what}: {len(mailboxes):,} mailboxes hold {total:,} items")
+        else:
+            entries.update((mailbox, Entry()) for mailbox in missing)
+        self._refuse_if_refused(entries[mailbox].outcome for mailbox in mailboxes)
+        plan = Plan(begun_at=plan.begun_at, until=plan.until, entries=entries)
+        if missing:
+            await asyncio.to_thread(self._stage.put_plan, plan)
+        return plan
+
+    async def _size(self, mailbox: str) -> Entry:
+        try:
+            return Entry(count=await self._reader.size(mailbox))
+        except GraphFault as fault:
+            outcome = _OUTCOMES.get(fault.kind)
+            # Not known yet is not an outcome: the crawl itself will ask again.
+            return Entry(outcome=outcome.value if outcome else None)
+
+    def _biggest_first(self, mailboxes: Iterable[str]) -> list[str]:
+        todo = []
+        for mailbox in mailboxes:
+            entry = self._plan.entries[mailbox]
+            if entry.outcome is not None:
+                self._records[mailbox] = MailboxRecord(Outcome(entry.outcome))
+            else:
+                todo.append(mailbox)
+        return sorted(todo, key=lambda mailbox: (-(self._plan.entries[mailbox].count or 0), mailbox))
+
+    async def _mailbox(self, mailbox: str) -> None:
+        entry = self._plan.entries[mailbox]
+        units = self._reader.units(mailbox, entry.count, self._plan)
+        split = len(units) > GIANT_LANES
+        if split:
+            self._client.throttle.widen(mailbox, GIANT_LANES)
+        cursors: list[Cursor] = []
+        failed: list[GraphFault] = []
+        waiting = deque(units)
+        planned = entry.count or 0 if len(units) == 1 else 0
+
+        async def work() -> None:
+            while waiting:
+                unit = waiting.popleft()
+                try:
+                    cursors.append(await self._unit(unit, planned))
+                except GraphFault as fault:
+                    failed.append(fault)
+                    if fault.kind in _OUTCOMES:
+                        waiting.clear()
+
+        try:
+            if any(not self._finished(unit) for unit in units):
+                await self._reader.prepare(mailbox)
+        except GraphFault as fault:
+            failed.append(fault)
+        else:
+            await _all(work() for _ in range(GIANT_LANES if split else 1))
+        self._records[mailbox] = self._record(mailbox, units, cursors, failed)
+        self._refuse_if_refused(record.outcome for record in self._records.values())
+        self._meter.mailboxes = sum(record.outcome is not Outcome.PARKED for record in self._records.values())
+        self._meter.show()
+
+    def _finished(self, unit: Unit) -> bool:
+        cursor = self._stage.cursor(unit)
+        return cursor is not None and cursor.done
+
+    async def _unit(self, unit: Unit, planned: int) -> Cursor:
+        cursor = self._stage.cursor(unit)
+        if cursor is not None and cursor.done:
+            self._meter.add(cursor.walked)
+            return cursor
+        await asyncio.to_thread(self._checkpoint)
+        return await self._reader.read(unit, planned, self._meter.add)
+
+    def _record(
+        self, mailbox: str, units: list[Unit], cursors: list[Cursor], failed: list[GraphFault]
+    ) -> MailboxRecord:
+        kinds = {fault.kind for fault in failed}
+        outcome = next((name for kind, name in _OUTCOMES.items() if kind in kinds), None)
+        if outcome is None:
+            outcome = Outcome.PARKED if failed else Outcome.DONE
+        rejected: Counter[str] = Counter()
+        for cursor in cursors:
+            rejected.update(cursor.rejected)
+        return MailboxRecord(
+            outcome,
+            walked=sum(cursor.walked for cursor in cursors),
+            tally=sum(cursor.tally or 0 for cursor in cursors),
+            corrupt=sum(cursor.corrupt for cursor in cursors),
+            rejected=rejected,
+            files=[path for unit in units for path in self._stage.parts(unit)],
+            reason=failed[0].code or str(failed[0].status) if failed else "",
+        )
+
+    def _refuse_if_refused(self, outcomes: Iterable[str | None]) -> None:
+        """Few refusals are a policy; most of them are a lost permission, and nothing may then look like an empty
+        month."""
+        counts = Counter(outcomes)
+        refused, known = counts[Outcome.REFUSED], sum(counts.values())
+        if refused >= FEWEST_REFUSED and refused > MOST_REFUSED * known and known >= 2 * FEWEST_REFUSED:
+            raise PipelineError(
+                f"Microsoft Graph refuses {refused} of {known} mailboxes; `relationship-pipeline doctor` says what is "
+                "missing. Where a policy narrows the application to some mailboxes, set [scope] groups to the same group"
+            )
+
+    async def _each(self, mailboxes: list[str], work: Callable[[str], Awaitable[None]]) -> None:
+        """Work on mailboxes in order, so many at once that the width is used."""
+        waiting = deque(mailboxes)
+
+        async def worker() -> None:
+            while waiting:
+                await work(waiting.popleft())
+
+        count = min(len(mailboxes), self._client.max_width + SPARE_MAILBOXES)
+        await _all(worker() for _ in range(count))
+
+
+async def _all(jobs: Iterable[Awaitable[None]]) -> None:
+    """Run jobs side by side; the first failure cancels the others and is raised as it is."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

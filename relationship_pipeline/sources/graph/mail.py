@@ -1,0 +1,125 @@
+"""Reading a mailbox's mail of one month: the whole month, or only what is new since it was last read (B3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from relationship_pipeline.sources.graph.client import GraphClient
+from relationship_pipeline.sources.graph.crawl import GIANT
+from relationship_pipeline.sources.graph.folders import special_folders
+from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
+from relationship_pipeline.sources.graph.state import Coverage, CrawlState
+from relationship_pipeline.sources.graph.walk import Walk, count_items
+from relationship_pipeline.sources.graph.wire import known_times, message_batch
+
+OVERLAP = timedelta(hours=6)
+"""How much of what was read before a refresh reads again: late deliveries, and clocks that differ."""
+FULL_WALK_EVERY = timedelta(days=28)
+"""Deletions leave no trace in a list, so a month is walked whole at least so often (issue 3.4)."""
+PART_ROWS = 2_000
+"""Rows held in memory for a unit before they become a part: bounds memory at width times this."""
+
+
+class MailReader:
+    """Reads STAGED_EMAIL rows of the window [start, end)."""
+
+    def __init__(
+        self,
+        client: GraphClient,
+        stage: Stage,
+        state: CrawlState,
+        *,
+        start: datetime,
+        end: datetime,
+        now: datetime,
+        page_size: int,
+        held: Mapping[str, Coverage],
+    ) -> None:
+        self._client = client
+        self._stage = stage
+        self._state = state
+        self._start = start
+        self._end = end
+        self._now = now
+        self._page_size = page_size
+        self._held = held
+        self._folders: dict[str, dict[str, str]] = {}
+
+    def coverage(self, mailbox: str, plan: Plan) -> Coverage:
+        """What is held of a mailbox once this reading of it, done, is committed."""
+        whole = self.since(mailbox) is None
+        return Coverage(read_at=plan.begun_at, walked_at=plan.begun_at if whole else self._held[mailbox].walked_at)
+
+    def since(self, mailbox: str) -> datetime | None:
+        """From when the mailbox is read again, or None when the month is read whole: never read, not walked for four
+        weeks, or not walked since the month ended."""
+        held = self._held.get(mailbox)
+        if held is None or self._now - held.walked_at > FULL_WALK_EVERY:
+            return None
+        if held.walked_at < self._end <= self._now:
+            return None
+        return max(self._start, min(self._end, held.read_at) - OVERLAP)
+
+    async def size(self, mailbox: str) -> int | None:
+        if self.since(mailbox) is not None:
+            return None
+        return await count_items(self._client, self._whole(mailbox, min(self._end, self._now)))
+
+    def units(self, mailbox: str, count: int | None, plan: Plan) -> list[Unit]:
+        """The month, by days for a giant. For a refresh: what was received since, and what was changed since though
+        received earlier (mail that arrived late or was imported, trap 31)."""
+        since = self.since(mailbox)
+        if since is None:
+            if count == 0:
+                return []
+            if count is not None and count > GIANT:
+                return self._days(mailbox, plan.until)
+            return [self._whole(mailbox, plan.until)]
+        units = [Unit(mailbox, "receivedDateTime", since, plan.until)] if since < plan.until else []
+        if since > self._start:
+            changed = max(self._held[mailbox].read_at - OVERLAP, self._start)
+            units.append(Unit(mailbox, "lastModifiedDateTime", changed, plan.begun_at, received=(self._start, since)))
+        return units
+
+    def _whole(self, mailbox: str, until: datetime) -> Unit:
+        return Unit(mailbox, "receivedDateTime", self._start, until)
+
+    def _days(self, mailbox: str, until: datetime) -> list[Unit]:
+        units, start = [], self._start
+        while start < until:
+            end = min(start + timedelta(days=1), until)
+            units.append(Unit(mailbox, "receivedDateTime", start, end))
+            start = end
+        return units
+
+    async def prepare(self, mailbox: str) -> None:
+        folders = await asyncio.to_thread(self._state.folders, mailbox, self._now)
+        if folders is None:
+            folders = await special_folders(self._client, mailbox)
+            await asyncio.to_thread(self._state.put_folders, mailbox, folders, self._now)
+        self._folders[mailbox] = folders
+
+    async def read(self, unit: Unit, planned: int, on_rows: Callable[[int], None]) -> Cursor:
+        cursor = self._stage.cursor(unit)
+        known = {hash(item) for item in self._stage.item_ids(unit)} if cursor else None
+        walk = Walk(self._client, unit, self._page_size, planned=planned, cursor=cursor, known=known)
+        folders = self._folders[unit.mailbox]
+        batches: list[pa.RecordBatch] = []
+        held_rows = 0
+        async for rows in walk.rows():
+            batch = known_times(message_batch(unit.mailbox, rows, folders), "received_at")
+            if batch.num_rows < len(rows):
+                walk.reject("impossible_date", len(rows) - batch.num_rows)
+            batches.append(batch)
+            held_rows += batch.num_rows
+            on_rows(len(rows))
+            if held_rows >= PART_ROWS:
+                await asyncio.to_thread(self._stage.put, unit, batches, walk.cursor())
+                batches, held_rows = [], 0
+        last = walk.cursor(done=True)
+        await asyncio.to_thread(self._stage.put, unit, batches, last)
+        return last

@@ -1,0 +1,158 @@
+"""What a crawl has on disk while it runs: its plan, and the parts of its units (reliability.md 5.2).
+
+A unit is one window of one mailbox. Its rows lie in numbered part files; each part's Parquet metadata holds the cursor
+that is true once the part is there, so a cursor can never be ahead of its rows. File names are hashes of our own.
+Nothing here makes a folder above the crawl's own: where the epoch's tree is gone, writing fails, so an erased epoch
+cannot come back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relationship_pipeline.durable import TEMP_PREFIX, put_bytes
+from relationship_pipeline.errors import ConsentRefused
+
+PLAN = "plan.json"
+_CURSOR = b"cursor"
+
+
+class Cursor(msgspec.Struct, kw_only=True):
+    """Where a unit stands after a part: read on from `position`; `done` once its count was proven."""
+
+    position: str
+    done: bool = False
+    walked: int = 0
+    tally: int | None = None
+    corrupt: int = 0
+    rejected: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One window of one mailbox: rows whose `field` lies in [start, end), and received in `received` where given."""
+
+    mailbox: str
+    field: str
+    start: datetime
+    end: datetime
+    received: tuple[datetime, datetime] | None = None
+
+    @property
+    def name(self) -> str:
+        parts = (self.mailbox, self.field, self.start.isoformat(), self.end.isoformat(), str(self.received))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What the planning pass found of one mailbox: a count of items, or why there is none."""
+
+    count: int | None = None
+    outcome: str | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A crawl that was begun: the closing instant of its windows, and every mailbox's size."""
+
+    begun_at: datetime
+    until: datetime
+    entries: dict[str, Entry]
+
+
+PLAN_LIFETIME = timedelta(hours=48)
+"""A crawl broken off longer ago than this is begun anew: its finished units would show an old state of the mailboxes."""
+
+
+class Stage:
+    """The folder of one crawl. `checkpoint` is called before every durable write."""
+
+    def __init__(self, folder: Path, schema: pa.Schema, checkpoint: Callable[[], None]) -> None:
+        self.folder = folder
+        self._schema = schema
+        self._checkpoint = checkpoint
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except FileNotFoundError:
+            raise _gone() from None
+        self._parts: dict[str, list[Path]] = {}
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(TEMP_PREFIX):
+                path.unlink(missing_ok=True)
+            elif path.suffix == ".parquet":
+                self._parts.setdefault(path.name[:32], []).append(path)
+
+    def parts(self, unit: Unit) -> list[Path]:
+        return list(self._parts.get(unit.name, ()))
+
+    def cursor(self, unit: Unit) -> Cursor | None:
+        """Where the unit stands by its last part, None before the first."""
+        parts = self._parts.get(unit.name)
+        if not parts:
+            return None
+        metadata = pq.read_schema(parts[-1]).metadata
+        return msgspec.json.decode(metadata[_CURSOR], type=Cursor)
+
+    def item_ids(self, unit: Unit) -> Iterator[str]:
+        for path in self._parts.get(unit.name, ()):
+            yield from pq.read_table(path, columns=["item_id"]).column(0).to_pylist()
+
+    def put(self, unit: Unit, batches: Sequence[pa.RecordBatch], cursor: Cursor) -> None:
+        """Append a part durably. Raises ConsentRefused when the checkpoint does or the epoch's tree is gone."""
+        metadata = {_CURSOR: msgspec.json.encode(cursor)}
+        sink = pa.BufferOutputStream()
+        # Ids are unique, addresses are few to a part: zstd does better than dictionaries on so few rows.
+        with pq.ParquetWriter(
+            sink, self._schema.with_metadata(metadata), compression="zstd", use_dictionary=False, write_statistics=False
+        ) as writer:
+            writer.write_table(pa.Table.from_batches(batches, schema=self._schema))
+        parts = self._parts.setdefault(unit.name, [])
+        path = self.folder / f"{unit.name}-{len(parts):05d}.parquet"
+        self._put(path, memoryview(sink.getvalue()))
+        parts.append(path)
+
+    def read_plan(self, now: datetime) -> Plan | None:
+        """The plan of a crawl that was broken off lately; older ones are swept away with their parts."""
+        plan = self._load_plan()
+        if plan is None or now - plan.begun_at > PLAN_LIFETIME or now < plan.begun_at:
+            self.sweep()
+            return None
+        return plan
+
+    def _load_plan(self) -> Plan | None:
+        try:
+            return msgspec.json.decode((self.folder / PLAN).read_bytes(), type=Plan)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def put_plan(self, plan: Plan) -> None:
+        self._put(self.folder / PLAN, memoryview(msgspec.json.encode(plan)))
+
+    def sweep_settled(self, settled_at: datetime | None) -> None:
+        """Drop a crawl whose rows were committed before it could be cleared away."""
+        plan = self._load_plan()
+        if plan is not None and settled_at is not None and plan.begun_at <= settled_at:
+            self.sweep()
+
+    def sweep(self) -> None:
+        for path in self.folder.iterdir():
+            path.unlink(missing_ok=True)
+        self._parts.clear()
+
+    def _put(self, path: Path, content: memoryview) -> None:
+        self._checkpoint()
+        try:
+            put_bytes(path, content, make_parents=False)
+        except FileNotFoundError:
+            raise _gone() from None
+
+
+def _gone() -> ConsentRefused:
+    return ConsentRefused("the consent this run started under has ended: its files are gone")

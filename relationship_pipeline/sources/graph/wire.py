@@ -1,0 +1,331 @@
+"""Graph's JSON as types, and pages of it as Arrow batches.
+
+Only what was asked for is decoded: a property that is not a field here is skipped without being built, so no subject or
+body can enter the process's memory as an object (product.md B7). Nothing of a page outlives its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relationship_pipeline.schemas import ADDRESSES, ATTENDEES, INSTANT, STAGED_EMAIL, STAGED_MEETING
+
+Row = TypeVar("Row")
+
+MESSAGE_FIELDS = (
+    "id,internetMessageId,conversationId,conversationIndex,sentDateTime,receivedDateTime,"
+    "from,sender,toRecipients,ccRecipients,isDraft,parentFolderId"
+)
+EVENT_FIELDS = (
+    "id,iCalUId,seriesMasterId,type,organizer,isOrganizer,attendees,responseStatus,start,end,isAllDay,isCancelled,"
+    "isDraft,sensitivity"
+)
+UTC_ZONES = frozenset({"UTC", "Etc/UTC", "Etc/GMT", "GMT", None})
+
+
+class BadPage(Exception):
+    """A 200 whose body is not what was asked for: not JSON, cut off, too deep, or an error object inside."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Address(msgspec.Struct, gc=False):
+    address: str | None = None
+
+
+class NamedAddress(msgspec.Struct, gc=False):
+    address: str | None = None
+    name: str | None = None
+
+
+class Recipient(msgspec.Struct, gc=False):
+    emailAddress: Address | None = None
+
+
+class NamedRecipient(msgspec.Struct, gc=False):
+    emailAddress: NamedAddress | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """graph.md 1.3."""
+
+    id: str | None = None
+    receivedDateTime: str | None = None
+    lastModifiedDateTime: str | None = None
+    sentDateTime: str | None = None
+    internetMessageId: str | None = None
+    conversationId: str | None = None
+    conversationIndex: str | None = None
+    parentFolderId: str | None = None
+    isDraft: bool | None = None
+    from_: NamedRecipient | None = msgspec.field(name="from", default=None)
+    sender: Recipient | None = None
+    toRecipients: list[Recipient] | None = None
+    ccRecipients: list[Recipient] | None = None
+    kind: str | None = msgspec.field(name="@odata.type", default=None)
+
+
+class Instant(msgspec.Struct, gc=False):
+    dateTime: str | None = None
+    timeZone: str | None = None
+
+
+class Answer(msgspec.Struct, gc=False):
+    response: str | None = None
+
+
+class Attendee(msgspec.Struct, gc=False):
+    type: str | None = None
+    status: Answer | None = None
+    emailAddress: Address | None = None
+
+
+class Event(msgspec.Struct, gc=False):
+    """graph.md 1.5."""
+
+    id: str | None = None
+    iCalUId: str | None = None
+    seriesMasterId: str | None = None
+    type: str | None = None
+    organizer: NamedRecipient | None = None
+    isOrganizer: bool | None = None
+    attendees: list[Attendee] | None = None
+    responseStatus: Answer | None = None
+    start: Instant | None = None
+    end: Instant | None = None
+    isAllDay: bool | None = None
+    isCancelled: bool | None = None
+    isDraft: bool | None = None
+    sensitivity: str | None = None
+
+
+class Folder(msgspec.Struct, gc=False):
+    id: str
+    childFolderCount: int | None = None
+    kind: str | None = msgspec.field(name="@odata.type", default=None)
+
+
+class DirectoryObject(msgspec.Struct, gc=False):
+    """A user, or a member of a group or role of any kind (graph.md 1.6)."""
+
+    id: str | None = None
+    kind: str | None = msgspec.field(name="@odata.type", default=None)
+    userPrincipalName: str | None = None
+    mail: str | None = None
+    displayName: str | None = None
+    proxyAddresses: list[str] | None = None
+    accountEnabled: bool | None = None
+    userType: str | None = None
+    onPremisesExtensionAttributes: dict[str, str | None] | None = None
+
+
+class ErrorText(msgspec.Struct):
+    code: str | None = None
+
+
+class ErrorBody(msgspec.Struct):
+    error: ErrorText | str | None = None
+
+
+class Page(msgspec.Struct, Generic[Row]):
+    """One page of a collection, whatever its rows. `rejected` counts rows that are not of the expected shape."""
+
+    value: list[Row] | None = None
+    next_link: str | None = msgspec.field(name="@odata.nextLink", default=None)
+    count: int | None = msgspec.field(name="@odata.count", default=None)
+    error: ErrorText | None = None
+    rejected: int = msgspec.field(name="-", default=0)
+
+    @property
+    def rows(self) -> list[Row]:
+        return self.value or []
+
+
+def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
+    """A function from a body to a page; it raises BadPage. A row of a wrong shape costs that row, not the page."""
+    fast = msgspec.json.Decoder(Page[row])  # type: ignore[valid-type]
+    loose = msgspec.json.Decoder(Page[msgspec.Raw])
+    one = msgspec.json.Decoder(row)
+
+    def decode(body: bytes) -> Page[Row]:
+        try:
+            page = fast.decode(body)
+        except msgspec.ValidationError:
+            page = _row_by_row(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise BadPage("not_json") from None
+        if page.error is not None:
+            raise BadPage(page.error.code or "error_in_200")
+        if page.value is None:
+            raise BadPage("no_value")
+        return page
+
+    def _row_by_row(body: bytes) -> Page[Row]:
+        try:
+            raw = loose.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            raise BadPage("not_json") from None
+        rows: list[Row] = []
+        for item in raw.rows:
+            with suppress(msgspec.DecodeError, RecursionError):
+                rows.append(one.decode(item))
+        rejected = len(raw.rows) - len(rows)
+        return Page(value=rows, next_link=raw.next_link, count=raw.count, error=raw.error, rejected=rejected)
+
+    return decode
+
+
+def decode_count(body: bytes) -> int:
+    """The text/plain integer of `/$count`, byte order mark tolerated. Raises BadPage."""
+    text = body.removeprefix(b"\xef\xbb\xbf").strip()
+    if not text.isdigit() or len(text) > 15:
+        raise BadPage("not_a_count")
+    return int(text)
+
+
+def object_decoder(kind: type[Row]) -> Callable[[bytes], Row]:
+    """A function from a body to one object; it raises BadPage."""
+    decoder = msgspec.json.Decoder(kind)
+
+    def decode(body: bytes) -> Row:
+        try:
+            return decoder.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            raise BadPage("not_json") from None
+
+    return decode
+
+
+def error_code(body: bytes) -> str:
+    """Graph's error code, or "" where the body is no Graph error (HTML, empty, cut)."""
+    try:
+        error = msgspec.json.decode(body, type=ErrorBody).error
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    return (error if isinstance(error, str) else error.code if error else None) or ""
+
+
+def instants(texts: Sequence[str | None]) -> pa.Array:
+    """ISO 8601 UTC texts as instants; what is not a time of years 1 to 9999 becomes null."""
+    try:
+        return pa.array(texts, pa.string()).cast(INSTANT)
+    except pa.ArrowInvalid:
+        return pa.array([_instant(text) for text in texts], INSTANT)
+
+
+def _instant(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def message_batch(mailbox: str, rows: Sequence[Message], folders: Mapping[str, str]) -> pa.RecordBatch:
+    """Messages as rows of STAGED_EMAIL. `folders` maps special folder ids to their class; any other is `other`.
+
+    Sub-types of eventMessage are tagged: a meeting must not count as mail as well (B4, trap 25).
+    """
+    count = len(rows)
+    from_ = [row.from_.emailAddress if row.from_ else None for row in rows]
+    columns = [
+        pa.repeat(pa.scalar(mailbox, pa.string()), count),
+        pa.array([row.id for row in rows], pa.string()),
+        pa.array([row.internetMessageId for row in rows], pa.string()),
+        pa.array([row.conversationId for row in rows], pa.string()),
+        pa.array([row.conversationIndex for row in rows], pa.string()),
+        instants([row.sentDateTime for row in rows]),
+        instants([row.receivedDateTime for row in rows]),
+        pa.array([person.address if person else None for person in from_], pa.string()),
+        pa.array([person.name if person else None for person in from_], pa.string()),
+        pa.array([_address(row.sender) for row in rows], pa.string()),
+        _addresses([row.toRecipients for row in rows]),
+        _addresses([row.ccRecipients for row in rows]),
+        pa.array([folders.get(row.parentFolderId or "", "other") for row in rows], pa.string()),
+        pa.array([bool(row.isDraft) for row in rows], pa.bool_()),
+        pa.array([row.kind is not None and "eventMessage" in row.kind for row in rows], pa.bool_()),
+        pa.nulls(count, pa.bool_()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=STAGED_EMAIL)
+
+
+def _address(person: Recipient | None) -> str | None:
+    return person.emailAddress.address if person and person.emailAddress else None
+
+
+def _addresses(lists: Iterable[list[Recipient] | None]) -> pa.Array:
+    """Lists of recipients as lists of their addresses; one without an address (only a name) stays as null, so that it
+    is counted as unresolved and not lost (trap 19)."""
+    offsets, flat = [0], []
+    for people in lists:
+        if people:
+            flat.extend([person.emailAddress.address if person.emailAddress else None for person in people])
+        offsets.append(len(flat))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, pa.string()), type=ADDRESSES)
+
+
+def meeting_batch(mailbox: str, rows: Sequence[Event]) -> pa.RecordBatch:
+    """Events of a calendarView as rows of STAGED_MEETING; times were asked for in UTC."""
+    count = len(rows)
+    organizer = [row.organizer.emailAddress if row.organizer else None for row in rows]
+    columns = [
+        pa.repeat(pa.scalar(mailbox, pa.string()), count),
+        pa.array([row.id for row in rows], pa.string()),
+        pa.array([row.iCalUId for row in rows], pa.string()),
+        pa.array([row.seriesMasterId for row in rows], pa.string()),
+        pa.array([row.type for row in rows], pa.string()),
+        pa.array([person.address if person else None for person in organizer], pa.string()),
+        pa.array([person.name if person else None for person in organizer], pa.string()),
+        pa.array([row.isOrganizer for row in rows], pa.bool_()),
+        pa.array([row.responseStatus.response if row.responseStatus else None for row in rows], pa.string()),
+        _attendees(rows),
+        _event_instants([row.start for row in rows]),
+        _event_instants([row.end for row in rows]),
+        pa.array([bool(row.isAllDay) for row in rows], pa.bool_()),
+        pa.array([bool(row.isCancelled) for row in rows], pa.bool_()),
+        pa.array([bool(row.isDraft) for row in rows], pa.bool_()),
+        pa.array([row.sensitivity for row in rows], pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=STAGED_MEETING)
+
+
+def _attendees(rows: Iterable[Event]) -> pa.Array:
+    offsets = [0]
+    people: list[Attendee] = []
+    for row in rows:
+        people.extend(row.attendees or ())
+        offsets.append(len(people))
+    fields: list[list[Any]] = [
+        [person.emailAddress.address if person.emailAddress else None for person in people],
+        [person.type for person in people],
+        [person.status.response if person.status else None for person in people],
+    ]
+    flat = pa.StructArray.from_arrays(
+        [pa.array(values, pa.string()) for values in fields], fields=list(ATTENDEES.value_type)
+    )
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat, type=ATTENDEES)
+
+
+def _event_instants(times: Sequence[Instant | None]) -> pa.Array:
+    """`2025-03-09T20:30:00.0000000` without an offset, zone UTC beside it; another zone becomes null."""
+    return instants([f"{time.dateTime[:26]}Z" if time and time.dateTime and is_utc(time) else None for time in times])
+
+
+def is_utc(time: Instant) -> bool:
+    return time.timeZone in UTC_ZONES
+
+
+def known_times(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
+    """The rows whose time is known; the caller counts the rest."""
+    return batch.filter(pc.is_valid(batch.column(column)))

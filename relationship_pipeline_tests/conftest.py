@@ -1,0 +1,36 @@
+"""Fixtures that every room shares: a clean environment and a data directory of one's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from relationship_pipeline.layout import Layout
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine reaches a test; the data directory is the test's own."""
+    for name in list(os.environ):
+        if name.startswith(("RELATIONSHIP_", "DAGSTER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RELATIONSHIP_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def enron_export() -> Path:
+    """The real export folder; tests that need it skip where it is absent."""
+    folder = SHARED_DATA / "enron_export"
+    if not folder.is_dir():
+        pytest.skip("real data is not beside this checkout")
+    return folder

@@ -1,0 +1,247 @@
+"""The rules tables, from directory, opt-outs, snapshots, attribute, CSV and role scope (O1-O6, C5, N2, K5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from relationship_pipeline.consent.enforcement import groups_needed, hidden_among, read_rules, record_memberships
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.domain.consent import ConsentState
+from relationship_pipeline.domain.optout import EVERYWHERE, Kind, Mode, OptOut, Scope, default_mode, default_scopes
+from relationship_pipeline.errors import BadInput, ConsentRefused, Refused
+from relationship_pipeline.settings import Settings
+from relationship_pipeline_tests.consent.tenant import NOW, directory, user
+
+AMBER, BO, CY = user("amber"), user("bo"), user("cy")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(data_dir=tmp_path / "data")
+
+
+@pytest.fixture
+def epoch(settings):
+    return ControlLedger(settings.layout).provide("admin@contoso.example", now=NOW)[0].epoch
+
+
+def entry(kind: Kind, subject: str, **changes) -> OptOut:
+    made = OptOut(kind, subject, default_scopes(kind), default_mode(kind), made_at=NOW)
+    return replace(made, **changes)
+
+
+def rules_of(settings, epoch, reading, now=NOW, **more):
+    return read_rules(settings.layout, epoch, reading, settings, now, **more)
+
+
+def people(rules) -> dict[str, dict]:
+    return {row["address"]: row for row in rules.people.to_pylist()}
+
+
+def test_c5_on_consent_every_member_user_is_readable_and_in_scope(settings, epoch):
+    reading = directory([AMBER, BO], aliases={"id-bo": ["robert@contoso.example", "x500:/o=org/cn=bo"]})
+    rules = rules_of(settings, epoch, reading)
+    assert rules.readable.to_pylist() == [
+        {"mailbox": "id-amber", "since": None, "until": None},
+        {"mailbox": "id-bo", "since": None, "until": None},
+    ]
+    assert set(people(rules)) == {
+        "amber@contoso.example",
+        "bo@contoso.example",
+        "robert@contoso.example",
+        "x500:/o=org/cn=bo",
+    }
+    assert all(row["in_scope"] and row["may_introduce"] and not row["hidden"] for row in people(rules).values())
+    assert rules.internal_domains.to_pylist() == [{"domain": "contoso.example"}]
+
+
+def test_o1_amber_joins_mergers_and_comes_back(settings, epoch):
+    opt_outs = OptOuts(settings.layout, epoch)
+    opt_outs.add(entry(Kind.GROUP, "g-mergers"))
+    assert groups_needed(settings.layout, epoch, settings) == ["g-mergers"]
+    for day, members in enumerate([[], ["id-amber"], ["id-amber"], []]):
+        reading = directory([AMBER, BO], groups={"g-mergers": members}, read_at=NOW + timedelta(days=day))
+        record_memberships(settings.layout, epoch, reading, ["g-mergers"])
+        rules = rules_of(settings, epoch, reading, reading.read_at)
+        if members:
+            assert rules.readable_mailboxes == {"id-bo"}
+            assert people(rules)["amber@contoso.example"]["in_scope"] is False
+            assert not rules.erase_due, "a group is forward only by default"
+    mine = [row for row in rules.readable.to_pylist() if row["mailbox"] == "id-amber"]
+    assert mine == [
+        {"mailbox": "id-amber", "since": None, "until": NOW},
+        {"mailbox": "id-amber", "since": NOW + timedelta(days=3), "until": None},
+    ]
+
+
+def test_o1_a_group_that_was_never_read_stops_the_run(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.GROUP, "g-mergers"))
+    with pytest.raises(Refused, match="have not been read yet"):
+        rules_of(settings, epoch, directory([AMBER]))
+
+
+def test_o1_an_older_reading_does_not_undo_a_newer_one(settings, epoch):
+    opt_outs = OptOuts(settings.layout, epoch)
+    opt_outs.add(entry(Kind.GROUP, "g"))
+    opt_outs.record_snapshot({"g": ["id-amber"]}, NOW)
+    opt_outs.record_snapshot({"g": []}, NOW - timedelta(days=1))
+    assert rules_of(settings, epoch, directory([AMBER])).readable_mailboxes == frozenset()
+
+
+def test_o1_a_missing_ledger_refuses_rather_than_showing_nobody_opted_out(settings, epoch):
+    settings.layout.epoch(epoch).ledger.unlink()
+    with pytest.raises(Refused, match="ledger"):
+        rules_of(settings, epoch, directory([AMBER]))
+
+
+def test_o2_the_three_ways_of_opting_out_by_hand_all_work_and_make_erasure_due(settings, epoch):
+    settings = settings.model_copy(
+        update={"opt_out": settings.opt_out.model_copy(update={"attribute": "extensionAttribute7"})}
+    )
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    settings.layout.inbox.mkdir()
+    settings.layout.inbox_opt_outs.write_text("address,since\nROBERT@contoso.example,2026-10-01\n")
+    reading = directory(
+        [AMBER, BO, user("cy", opt_out_attribute="Out"), user("di", opt_out_attribute="in")],
+        aliases={"id-bo": ["robert@contoso.example"]},
+    )
+    rules = rules_of(settings, epoch, reading)
+    assert rules.readable_mailboxes == {"id-di"}
+    assert rules.erase_due == {"id-amber": False, "id-bo": False, "id-cy": False}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("mail\nx@y.example\n", "line 2 has no address"),
+        ("address,since\na@contoso.example,\nnobody,\n", "line 3 has no address"),
+        ("address,since\na@contoso.example,soon\n", "line 2: since is not a date"),
+    ],
+)
+def test_o2_a_broken_opt_outs_file_stops_the_run_with_one_line(settings, epoch, content, complaint):
+    settings.layout.inbox.mkdir()
+    settings.layout.inbox_opt_outs.write_text(content)
+    with pytest.raises(BadInput, match=complaint) as caught:
+        rules_of(settings, epoch, directory([AMBER]))
+    assert "@" not in str(caught.value)
+
+
+def test_o3_collection_can_be_restricted_to_members_of_a_group(settings, epoch):
+    OptOuts(settings.layout, epoch).add_scope_group("g-sales")
+    reading = directory([AMBER, BO], groups={"g-sales": ["id-bo"]})
+    record_memberships(settings.layout, epoch, reading, groups_needed(settings.layout, epoch, settings))
+    rules = rules_of(settings, epoch, reading)
+    assert rules.readable_mailboxes == {"id-bo"}
+    assert [people(rules)[f"{name}@contoso.example"]["in_scope"] for name in ("amber", "bo")] == [False, True]
+    assert OptOuts(settings.layout, epoch).remove_scope_group("g-sales")
+    assert rules_of(settings, epoch, reading).readable_mailboxes == {"id-amber", "id-bo"}
+
+
+def test_o3_by_role_name_needs_to_know_who_holds_it(settings, epoch):
+    settings = settings.model_copy(update={"scope": settings.scope.model_copy(update={"roles": ["Salesperson"]})})
+    with pytest.raises(BadInput, match="user_roles"):
+        rules_of(settings, epoch, directory([AMBER, BO]))
+    rules = rules_of(settings, epoch, directory([AMBER, BO]), role_holders={"amber@contoso.example"})
+    assert rules.readable_mailboxes == {"id-amber"}
+
+
+def test_o4_everywhere_hides_every_address_of_the_person(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "robert@contoso.example", scopes=EVERYWHERE))
+    reading = directory([AMBER, BO], aliases={"id-bo": ["robert@contoso.example"]})
+    rules = rules_of(settings, epoch, reading)
+    assert rules.hidden.column("address").to_pylist() == ["bo@contoso.example", "robert@contoso.example"]
+    assert people(rules)["bo@contoso.example"]["hidden"]
+    assert rules.erase_due == {"id-bo": True}
+
+
+def test_o4_introducer_only_leaves_the_mailbox_readable(settings, epoch):
+    OptOuts(settings.layout, epoch).add(
+        entry(Kind.USER, "bo@contoso.example", scopes=frozenset({Scope.INTRODUCER}), mode=Mode.FUTURE_ONLY)
+    )
+    row = people(rules := rules_of(settings, epoch, directory([BO])))["bo@contoso.example"]
+    assert (row["in_scope"], row["may_introduce"]) == (True, False)
+    assert rules.readable_mailboxes == {"id-bo"}
+
+
+def test_o4_a_group_in_mode_erase_makes_erasure_of_its_members_due(settings, epoch):
+    opt_outs = OptOuts(settings.layout, epoch)
+    opt_outs.add(entry(Kind.GROUP, "g", mode=Mode.ERASE))
+    opt_outs.record_snapshot({"g": ["id-amber"]}, NOW)
+    assert rules_of(settings, epoch, directory([AMBER, BO])).erase_due == {"id-amber": False}
+
+
+def test_o5_o6_excluded_addresses_and_domains_are_hidden(settings, epoch):
+    opt_outs = OptOuts(settings.layout, epoch)
+    opt_outs.add(entry(Kind.DOMAIN, "lawfirm.example"))
+    opt_outs.add(entry(Kind.ADDRESS, "person@customer.example"))
+    rules = rules_of(settings, epoch, directory([AMBER]))
+    assert rules.hidden_domains.column("domain").to_pylist() == ["lawfirm.example"]
+    assert rules.hidden.column("address").to_pylist() == ["person@customer.example"]
+    assert rules.readable_mailboxes == {"id-amber"}
+
+
+def test_k5_disabled_gone_and_opted_out_people_are_no_introducers_and_guests_are_outside_people(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    reading = directory(
+        [AMBER, user("bo", account_enabled=False), user("cy", is_gone=True), user("guest", is_member=False)]
+    )
+    rules = rules_of(settings, epoch, reading)
+    assert not any(row["may_introduce"] for row in people(rules).values())
+    assert "guest@contoso.example" not in people(rules)
+    assert rules.readable_mailboxes == {"id-bo"}
+
+
+def test_c5_opt_outs_by_hand_outlive_the_epoch_as_keyed_hashes(settings, epoch):
+    layout = settings.layout
+    opt_outs = OptOuts(layout, epoch)
+    opt_outs.add(entry(Kind.USER, "amber@contoso.example"))
+    opt_outs.add(entry(Kind.DOMAIN, "lawfirm.example"))
+    opt_outs.add(entry(Kind.ADDRESS, "person@customer.example"))
+    opt_outs.add(entry(Kind.GROUP, "g-mergers"))
+    ledger = ControlLedger(layout)
+    ledger.change_state(epoch, ConsentState.WITHDRAWN, now=NOW, reason="test")
+    ledger.change_state(epoch, ConsentState.ERASED, now=NOW, reason="test")
+    later, fresh = ledger.provide("admin@contoso.example", now=NOW)
+    assert fresh
+    control = layout.control_ledger.read_bytes()
+    for text in (b"amber@", b"lawfirm", b"person@customer", b"g-mergers"):
+        assert text not in control
+    rules = rules_of(settings, later.epoch, directory([AMBER, BO]))
+    assert rules.readable_mailboxes == {"id-bo"}
+    assert hidden_among(layout, later.epoch, ["a@mail.lawfirm.example", "person@customer.example", "x@y.example"]) == [
+        "a@mail.lawfirm.example",
+        "person@customer.example",
+    ]
+    assert OptOuts(layout, later.epoch).end(Kind.USER, "amber@contoso.example", NOW), "an opt-in undoes a kept one"
+    assert rules_of(settings, later.epoch, directory([AMBER, BO])).readable_mailboxes == {"id-amber", "id-bo"}
+
+
+def test_c5_kept_hashes_without_their_key_refuse(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    settings.layout.optout_key.unlink()
+    with pytest.raises(Refused, match=r"optout\.key"):
+        rules_of(settings, epoch, directory([AMBER]))
+
+
+def test_c4_after_a_withdrawal_no_opt_out_is_written(settings, epoch):
+    ControlLedger(settings.layout).change_state(epoch, ConsentState.WITHDRAWN, now=NOW, reason="test")
+    with pytest.raises(ConsentRefused, match="consent"):
+        OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+
+
+def test_the_version_changes_with_every_opt_out_and_membership(settings, epoch):
+    opt_outs = OptOuts(settings.layout, epoch)
+    seen = [opt_outs.version()]
+    opt_outs.add(entry(Kind.GROUP, "g"))
+    seen.append(opt_outs.version())
+    opt_outs.record_snapshot({"g": ["id-amber"]}, NOW)
+    seen.append(opt_outs.version())
+    opt_outs.record_snapshot({"g": ["id-amber"]}, NOW + timedelta(hours=1))
+    assert opt_outs.version() == seen[-1], "a reading that shows nothing new changes nothing"
+    opt_outs.end(Kind.GROUP, "g", NOW)
+    seen.append(opt_outs.version())
+    assert len(set(seen)) == 4
