@@ -9,17 +9,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from relationship_pipeline import data_dir
+from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.run import run_months
+from relationship_pipeline.cli.tenant import running_tenant
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.domain.consent import LIVE_STATES
+from relationship_pipeline.domain.consent import LIVE_STATES, ConsentLevel
 from relationship_pipeline.domain.months import MONTHS_OF_HISTORY, add_months, month_of, month_range
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.publishing.connection import current_epoch, open_published
 from relationship_pipeline.settings import Settings, SourceKind
-from relationship_pipeline.sources.demo import DemoTenant, read_demo, write_demo
-
-ADMINISTRATOR = "admin@contoso.example"
+from relationship_pipeline.sources.demo import DemoTenant, administrator, read_demo, write_demo
 
 
 @click.command()
@@ -34,12 +33,12 @@ def demo(users: int, months: int, seed: int) -> None:
     ledger = ControlLedger(settings.layout)
     tenant = _tenant(settings, ledger, users, months, seed)
     settings = data_dir.open_settings(source=SourceKind.DEMO)
-    record = ledger.current()
-    if record is None or record.state not in LIVE_STATES:
-        ledger.provide(ADMINISTRATOR, now=datetime.now(UTC), admin_role="demo", history_until=tenant.as_of)
-        click.echo(f"{ADMINISTRATOR} consented (simulated administrator)", err=True)
     running = month_of(tenant.as_of)
-    run_months(settings, month_range(add_months(running, -tenant.months), running))
+    with running_tenant(settings) as ready:
+        record = ledger.current()
+        if record is None or record.state not in LIVE_STATES:
+            operations.provide_consent(ready, administrator(tenant), ConsentLevel.IDENTIFIABLE, ())
+        run_months(ready, month_range(add_months(running, -tenant.months), running))
     show_summary(settings)
 
 

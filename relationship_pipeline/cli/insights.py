@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from relationship_pipeline import data_dir
 from relationship_pipeline.cli.output import json_option, print_json
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.errors import BadInput
+
+if TYPE_CHECKING:
+    from relationship_pipeline.publishing.who_knows import Answer
 
 GRANTS = ("kpis", "who_knows_whom")
 
@@ -85,8 +90,10 @@ def evaluate(
     messages: Path | None, domains: tuple[str, ...], cuts: str | None, pairs_path: Path | None, as_json: bool
 ) -> None:
     """How well strength predicts next month's contact, and health silence."""
-    from relationship_pipeline.cli.evaluation import show
+    from rich.console import Console
+
     from relationship_pipeline.insights.evaluate import as_json_text, evaluate_messages
+    from relationship_pipeline.insights.evaluation_table import evaluation_table
 
     instants = _instants(cuts) if cuts else None
 
@@ -105,7 +112,7 @@ def evaluate(
     if as_json:
         click.echo(as_json_text(result))
     else:
-        show(result)
+        Console().print(evaluation_table(result))
 
 
 def _instants(text: str) -> list[datetime]:
@@ -119,4 +126,72 @@ def _instants(text: str) -> list[datetime]:
     return instants
 
 
-COMMANDS = [role, query, evaluate]
+@click.command("who-knows")
+@click.argument("looked_up", metavar="ADDRESS_OR_DOMAIN")
+@click.option("--role", "role_name", default="salesperson", show_default=True, help="Who asks.")
+@click.option("--from", "colleague", metavar="COLLEAGUE", help="Also show paths from this colleague through another.")
+@click.option("--purpose", help="Why you ask; kept with the look-up (V5).")
+@click.option("--draft-introduction", is_flag=True, help="Print a draft request to the strongest introducer.")
+@click.option("--eml", "eml", type=click.Path(path_type=Path), help="Write the draft as a mail file instead.")
+@json_option
+def who_knows(
+    looked_up: str,
+    role_name: str,
+    colleague: str | None,
+    purpose: str | None,
+    draft_introduction: bool,
+    eml: Path | None,
+    as_json: bool,
+) -> None:
+    """Who can introduce me: the colleagues with the strongest tie, with reasons."""
+    from relationship_pipeline.publishing import introduction
+    from relationship_pipeline.publishing.who_knows import who_knows as look_up
+
+    layout = data_dir.open_settings().layout
+    answer = look_up(layout, looked_up, role_name, from_colleague=colleague, purpose=purpose)
+    if draft_introduction or eml is not None:
+        draft = introduction.draft_introduction(answer, purpose=purpose)
+        if eml is not None:
+            eml.write_bytes(introduction.as_eml(draft))
+            click.echo(f"wrote {eml}; nothing was sent", err=True)
+        else:
+            click.echo(introduction.as_text(draft))
+    elif as_json:
+        print_json(asdict(answer))
+    else:
+        show_answer(answer)
+
+
+def show_answer(answer: Answer) -> None:
+    """Introducers, then paths, as tables for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    about = f"{answer.name} ({answer.looked_up})" if answer.name else answer.looked_up
+    if not answer.introducers:
+        console.print(f"Nobody has a tie to {about} that is shown.", highlight=False)
+    else:
+        table = Table(title=f"Who knows {about}?", title_justify="left", header_style="bold")
+        for column in ("", "colleague", "strength", "last", "why"):
+            table.add_column(column)
+        for found in answer.introducers:
+            table.add_row(
+                str(found.rank),
+                f"{found.colleague_name or ''}\n{found.colleague_email}".strip(),
+                f"{found.strength} {found.band}",
+                f"{found.last_interaction_at:%Y-%m-%d}",
+                found.reasons,
+            )
+        console.print(table)
+    for path in answer.paths:
+        console.print(
+            f"you -> {path.colleague_name or path.colleague_email} ({path.first_strength}) -> {answer.looked_up} "
+            f"({path.second_strength}): {path.strength:.0f}",
+            highlight=False,
+        )
+    if answer.from_colleague is not None and not answer.paths:
+        console.print("No path through one other colleague with both ties at least 40.", highlight=False)
+
+
+COMMANDS = [role, query, who_knows, evaluate]

@@ -205,8 +205,9 @@ class ControlLedger:
                 if live is not None:
                     self._hand_inbox_to(live.epoch)
                 granted_at, first_month = now, backfill_months(history_until or now)[0]
+                tree = make_folder(self.layout.epoch(epoch).root)
                 for name in ("lake", "insights", "published", "tmp", "spill", "stage", "exports"):
-                    make_folder(self.layout.epoch(epoch).root / name)
+                    make_folder(tree / name)
                 create_epoch_ledger(self.layout.epoch(epoch).ledger)
             record = ConsentRecord(
                 epoch=epoch,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.domain.consent import ConsentState, Grants, after_look
+from relationship_pipeline.domain.consent import Confirmation, ConsentState, after_look
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.layout import Layout
 
@@ -22,7 +22,7 @@ _REASONS = {
 
 
 def watch_directory(
-    layout: Layout, read_grants: Callable[[], Grants], now: datetime, *, grant_mode: str
+    layout: Layout, read_grants: Callable[[], Confirmation], now: datetime, *, grant_mode: str
 ) -> ConsentState | None:
     """Look once and record what follows; returns the state, None before the first consent.
 
@@ -34,11 +34,11 @@ def watch_directory(
     if record is None:
         return None
     try:
-        grants = read_grants()
+        seen = read_grants()
     except PipelineError:
-        grants = Grants.UNKNOWN
+        seen = Confirmation.UNKNOWN
     state, first_miss = after_look(
-        record.state, control.first_miss(record.epoch), grants, now, only_suspect=grant_mode == "exchange_rbac"
+        record.state, control.first_miss(record.epoch), seen, now, only_suspect=grant_mode == "exchange_rbac"
     )
     if first_miss != control.first_miss(record.epoch):
         control.set_first_miss(record.epoch, first_miss)

@@ -99,7 +99,7 @@ def refusal(record: ConsentRecord | None, purpose: Purpose) -> str | None:
     return None
 
 
-class Grants(StrEnum):
+class Confirmation(StrEnum):
     """What one look at the directory says about the application's grants."""
 
     PRESENT = "present"
@@ -113,15 +113,15 @@ MISSES_APART = timedelta(minutes=5)
 
 
 def after_look(
-    state: ConsentState, first_miss: datetime | None, grants: Grants, now: datetime, *, only_suspect: bool
+    state: ConsentState, first_miss: datetime | None, seen: Confirmation, now: datetime, *, only_suspect: bool
 ) -> tuple[ConsentState, datetime | None]:
     """The state after a look at the directory, with the first miss of the row of misses under way (C6).
 
     `only_suspect`: grant mode exchange_rbac, in which the directory cannot prove a withdrawal.
     """
-    if state not in LIVE_STATES | {ConsentState.PRESUMED_WITHDRAWN} or grants is Grants.UNKNOWN:
+    if state not in LIVE_STATES | {ConsentState.PRESUMED_WITHDRAWN} or seen is Confirmation.UNKNOWN:
         return state, first_miss
-    if grants is Grants.PRESENT:
+    if seen is Confirmation.PRESENT:
         return ConsentState.GRANTED, None
     if state is ConsentState.GRANTED or first_miss is None:
         return ConsentState.SUSPECT, now

@@ -201,14 +201,14 @@ def _addresses_in(look: Look, path: Path, relative: str) -> str | None:
 
 def _allowed_texts(look: Look, path: Path, relative: str) -> list[bytes]:
     """Values of the fields that may hold a name, to be blanked before the search (longest first)."""
-    values: set[str] = set()
+    values: set[bytes] = set()
     for one in look.plan["allowed_fields"]:
         if one["path"] != relative:
             continue
         with _read_sqlite(path) as connection:
             rows = connection.execute(f'select distinct "{one["column"]}" from "{one["table"]}"').fetchall()  # noqa: S608
-        values |= {str(row[0]) for row in rows if row[0]}
-    return sorted((value.encode() for value in values), key=len, reverse=True)
+        values |= {row[0] for row in rows if row[0]}
+    return sorted(values, key=len, reverse=True)
 
 
 def _blanked(content: bytes, allowed: Iterable[bytes]) -> bytes:

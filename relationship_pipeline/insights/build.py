@@ -19,8 +19,8 @@ from relationship_pipeline.domain.months import month_end, month_of
 from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
 from relationship_pipeline.durable import make_folder, temp_path
 from relationship_pipeline.insights import month as month_models
-from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.insights.batches import month_records
+from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.insights.crm_people import all_addresses
 from relationship_pipeline.insights.crm_records import crm_digest, register_crm
 from relationship_pipeline.insights.identification import identification

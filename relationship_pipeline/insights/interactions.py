@@ -33,7 +33,7 @@ from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import adopt_part, commit_manifest
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 TABLE = "interactions"
 MODEL_VERSION = "1"

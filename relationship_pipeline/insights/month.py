@@ -20,7 +20,6 @@ from relationship_pipeline.insights.workbench import Workbench
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 MODELS = "relationship_pipeline.insights.models.month"
 TAIL = timedelta(days=8)

@@ -19,12 +19,19 @@ from relationship_pipeline.domain.addresses import X500, normalize_address
 from relationship_pipeline.domain.folders import LEFT_OUT
 from relationship_pipeline.domain.months import month_end, month_start
 from relationship_pipeline.durable import temp_path
-from relationship_pipeline.lake.engine import copy_to_parquet, create_table, open_engine, sql, storage_errors
+from relationship_pipeline.lake.engine import (
+    copy_to_parquet,
+    create_table,
+    create_view,
+    open_engine,
+    sql,
+    storage_errors,
+)
 from relationship_pipeline.lake.manifest import DataFile, Manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
 from relationship_pipeline.layout import Layout
-from relationship_pipeline.schemas import STAGED_EMAIL, STAGED_MEETING
+from relationship_pipeline.schemas import INSTANT, STAGED_EMAIL, STAGED_MEETING
 from relationship_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,13 +80,12 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
     mailboxes that were not read now. Raises Refused (another run holds the month), ConsentRefused, BadLake, and
     PipelineError when the disk is full; the old month stands then."""
     folder = collection.layout.epoch(collection.epoch).month(EMAIL_TABLE, month)
-    parameters = {"month_start": month_start(month), "month_end": month_end(month)}
     with _work(collection, EMAIL_TABLE, month) as engine:
         earlier = open_table(folder)
-        _register_rules(engine, collection, staged)
+        _register_rules(engine, collection, staged, month_start(month), month_end(month))
         engine.register("left_out_folders", _one_column("folder_class", sorted(LEFT_OUT)))
         _view_staged(engine, staged.files, STAGED_EMAIL)
-        create_table(engine, "read_copies", _model("read_copies"), parameters)
+        create_view(engine, "read_copies", _model("read_copies"))
         _resolve_odd_rows(engine, collection.directory)
         create_table(engine, "copies", _model("copies"))
         if earlier is not None and earlier.files:
@@ -89,7 +95,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
         create_table(engine, "ranked_copies", _model("ranked_copies"), {"cap": collection.settings.batch_cap})
         hidden = [address for (address,) in engine.execute(_model("hidden_here")).fetchall()]
         part = _write_part(engine, folder, EMAIL_TABLE, _model("email"), {"hidden": hidden})
-        quality, first_at, last_at = _email_quality(engine, staged, parameters)
+        quality, first_at, last_at = _email_quality(engine, staged)
         return commit_manifest(
             folder,
             epoch=collection.epoch,
@@ -124,13 +130,12 @@ def _collect_calendar(
     interval: tuple[datetime, datetime],
     staged: Staged,
 ) -> Manifest:
-    parameters = {"starts": interval[0], "ends": interval[1]}
     include_private = {"include_private": collection.settings.meetings.include_private}
     with _work(collection, table, month) as engine:
         earlier = open_table(folder) if month else None
-        _register_rules(engine, collection, staged)
+        _register_rules(engine, collection, staged, *interval)
         _view_staged(engine, staged.files, STAGED_MEETING)
-        create_table(engine, "read_meetings", _model("read_meetings"), parameters)
+        create_view(engine, "read_meetings", _model("read_meetings"))
         create_table(engine, "meeting_people", _model("meeting_people"))
         _register_resolved(engine, collection.directory, "meeting_people")
         create_table(engine, "resolved_people", _model("resolved_people"))
@@ -141,7 +146,7 @@ def _collect_calendar(
         create_table(engine, "ranked_meetings", _model("ranked_meetings"))
         hidden = [address for (address,) in engine.execute(_model("hidden_in_meetings")).fetchall()]
         part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
-        quality, first_at, last_at = _meeting_quality(engine, staged, parameters)
+        quality, first_at, last_at = _meeting_quality(engine, staged)
         return commit_manifest(
             folder,
             epoch=collection.epoch,
@@ -156,13 +161,13 @@ def _collect_calendar(
 
 
 def _meeting_quality(
-    engine: duckdb.DuckDBPyConnection, staged: Staged, parameters: dict[str, Any]
+    engine: duckdb.DuckDBPyConnection, staged: Staged
 ) -> tuple[dict[str, Any], datetime | None, datetime | None]:
     """The quality record of meetings: copies_read = distinct_meetings + duplicates + sum(dropped)."""
     counts = _one_row(engine, _model("meeting_counts"))
     dropped = dict(staged.rejected)
-    for model, values in (("unread_meetings", parameters), ("dropped_meetings", None)):
-        for reason, copies in engine.execute(_model(model), values).fetchall():
+    for model in ("unread_meetings", "dropped_meetings"):
+        for reason, copies in engine.execute(_model(model)).fetchall():
             dropped[reason] = dropped.get(reason, 0) + copies
     quality = {
         "copies_read": counts["distinct_meetings"] + counts["duplicates"] + sum(dropped.values()),
@@ -177,7 +182,7 @@ def _meeting_quality(
 
 
 def _email_quality(
-    engine: duckdb.DuckDBPyConnection, staged: Staged, parameters: dict[str, Any]
+    engine: duckdb.DuckDBPyConnection, staged: Staged
 ) -> tuple[dict[str, Any], datetime | None, datetime | None]:
     """The quality record of B9, and when the first and last copy were received.
 
@@ -185,8 +190,8 @@ def _email_quality(
     """
     counts = _one_row(engine, _model("email_counts"))
     dropped = dict(staged.rejected)
-    for model, values in (("unread_copies", parameters), ("dropped_copies", None)):
-        for reason, copies in engine.execute(_model(model), values).fetchall():
+    for model in ("unread_copies", "dropped_copies"):
+        for reason, copies in engine.execute(_model(model)).fetchall():
             dropped[reason] = dropped.get(reason, 0) + copies
     if counts["meeting_messages"]:
         dropped["meeting_message"] = counts["meeting_messages"]
@@ -227,9 +232,8 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
     layout, settings = collection.layout, collection.settings
     epoch = layout.epoch(collection.epoch)
     what = f"{table} of {month}" if month else table
-    name = f"{table}-{month}" if month else table
     with (
-        only_one(layout.work_lock(name), what),
+        only_one(layout.table_lock(table, month), what),
         storage_errors(f"writing {what}"),
         open_engine(epoch.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):
@@ -237,11 +241,20 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
         yield engine
 
 
-def _register_rules(engine: duckdb.DuckDBPyConnection, collection: Collection, staged: Staged) -> None:
+def _register_rules(
+    engine: duckdb.DuckDBPyConnection, collection: Collection, staged: Staged, starts: datetime, ends: datetime
+) -> None:
+    """Register what decides which rows get in: readable, hidden, hidden_domains, done, bounds."""
+    import pyarrow as pa
+
     engine.register("readable", collection.rules.readable)
     engine.register("hidden", collection.rules.hidden)
     engine.register("hidden_domains", collection.rules.hidden_domains)
-    engine.register("done", _one_column("mailbox", sorted(staged.read_mailboxes)))
+    mailboxes = sorted(staged.read_mailboxes | staged.read_since.keys())
+    done = pa.schema([("mailbox", pa.string()), ("since", INSTANT)])
+    engine.register("done", pa.table([mailboxes, [staged.read_since.get(name) for name in mailboxes]], schema=done))
+    bounds = pa.schema([("starts", INSTANT), ("ends", INSTANT)])
+    engine.register("bounds", pa.table([[starts], [ends]], schema=bounds))
 
 
 def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schema: pa.Schema) -> None:
@@ -268,22 +281,30 @@ def _register_resolved(engine: duckdb.DuckDBPyConnection, directory: Directory, 
     import pyarrow as pa
 
     raw = [text for (text,) in engine.table(table).project("raw").distinct().fetchall() if text is not None]
-    legacy = _legacy_addresses(directory)
+    mapped = _mapped_by_directory(directory)
     schema = pa.schema([("raw", pa.string()), ("address", pa.string())])
-    engine.register("resolved", pa.table([raw, [_resolve(text, legacy) for text in raw]], schema=schema))
+    engine.register("resolved", pa.table([raw, [_resolve(text, mapped) for text in raw]], schema=schema))
 
 
-def _resolve(raw: str | None, legacy: dict[str, str | None]) -> str | None:
+def _resolve(raw: str | None, mapped: dict[str, str | None]) -> str | None:
+    """N1: the address, or what the directory maps the text to where it is none."""
     address = normalize_address(raw)
-    return legacy.get(address) if address and address.startswith(X500) else address
+    if address is None:
+        return mapped.get((raw or "").strip().lower())
+    return mapped.get(address) if address.startswith(X500) else address
 
 
-def _legacy_addresses(directory: Directory) -> dict[str, str | None]:
-    """Primary address by the X500 key of a user."""
-    users = directory.users.select(["user_id", "primary_address"]).to_pylist()
+def _mapped_by_directory(directory: Directory) -> dict[str, str | None]:
+    """Primary address by what is no address but names a user: X500 keys, and principal names that are malformed."""
+    users = directory.users.select(["user_id", "primary_address", "user_principal_name"]).to_pylist()
     primary = {user["user_id"]: user["primary_address"] for user in users}
     rows = directory.addresses.to_pylist()
-    return {row["address"]: primary.get(row["user_id"]) for row in rows if row["address"].startswith(X500)}
+    mapped = {row["address"]: primary.get(row["user_id"]) for row in rows if row["address"].startswith(X500)}
+    for user in users:
+        name = (user["user_principal_name"] or "").strip().lower()
+        if name and normalize_address(name) is None:
+            mapped[name] = user["primary_address"]
+    return mapped
 
 
 def _write_part(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relationship_pipeline.insights.build import build_contact_graph, build_kpis, build_month, build_who_knows_whom
+from relationship_pipeline.domain.months import month_end, month_of
+from relationship_pipeline.insights.build import build_contact_graph, build_kpis, build_who_knows_whom
 from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.lake.collect import (
     Collection,
@@ -19,7 +20,6 @@ from relationship_pipeline.settings import Settings
 from relationship_pipeline.sources.base import ReadScope
 from relationship_pipeline.sources.crm_files import read_crm_files
 from relationship_pipeline.sources.data_connect import DataConnectSource
-from relationship_pipeline.domain.months import month_end, month_of
 
 EPOCH = "epoch-1"
 

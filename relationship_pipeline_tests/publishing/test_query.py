@@ -30,7 +30,8 @@ def test_json_is_a_list_of_objects_with_times_in_utc_and_nulls(published: Tenant
             published,
             "select as_of, date '2026-03-01' as day, null as nothing, 1.5::decimal(9, 2) as ratio, "
             "sum(distinct_emails), ['a', 'b'] as list, {'at': as_of} as nested, 'nan'::double as nan, "
-            "timestamp '2026-01-02 03:04:05' as plain, true as yes, -3 as minus, 'ü\n\"' as text, 1 as yes from batches group by as_of",
+            "timestamp '2026-01-02 03:04:05' as plain, true as yes, "
+            " -3 as minus, 'ü\n\"' as text, 1 as yes from batches group by as_of",
         )
     )
     (row,) = found

@@ -1,12 +1,11 @@
 -- The copies in order: first the one that stays of each (mailbox, item), its place 1; then its repetitions.
--- Grain: one row of meeting_copies. Inputs: meeting_copies. Read now goes before read earlier; the other columns only
--- make the choice the same whatever the order of rows.
+-- Grain: one row of meeting_copies. Inputs: meeting_copies. All columns are in the order, so that
+-- the choice is the same whatever the order of rows.
 select
     *,
     row_number() over (
         partition by mailbox, item_key
         order by
-            is_earlier,
             start_at,
             meeting_key,
             drop_reason nulls first,

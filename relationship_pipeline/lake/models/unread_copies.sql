@@ -1,21 +1,15 @@
--- Staged rows that were not read as copies, by reason.
--- Grain: one reason. Inputs: staged, readable(mailbox, since, until), $month_start, $month_end.
+-- Staged rows of the month whose owner may not be read, by reason. Grain: one reason.
+-- Inputs: staged, readable(mailbox, since, until), bounds(starts, ends).
 select
-    if(
-        received_at >= $month_start and received_at < $month_end,
-        'not_in_scope',
-        'other_month'
-    ) as reason,
+    'not_in_scope' as reason,
     count(*) as copies
 from staged
+anti join readable
+    on
+        staged.mailbox = readable.mailbox
+        and staged.received_at >= coalesce(readable.since, '-infinity'::timestamptz)
+        and staged.received_at < coalesce(readable.until, 'infinity'::timestamptz)
 where
-    not (received_at >= $month_start and received_at < $month_end)
-    or not exists (
-        select 1
-        from readable
-        where
-            readable.mailbox = staged.mailbox
-            and staged.received_at >= coalesce(readable.since, '-infinity'::timestamptz)
-            and staged.received_at < coalesce(readable.until, 'infinity'::timestamptz)
-    )
-group by reason
+    staged.received_at >= (select starts from bounds)
+    and staged.received_at < (select ends from bounds)
+having count(*) > 0

@@ -19,9 +19,10 @@ from relationship_pipeline.errors import BadInput
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Directory
 from relationship_pipeline.sources.graph.auth import ALLOWED_ROLES, ROLE_IDS
-from relationship_pipeline.sources.graph.client import DIRECTORY, GraphClient, quoted
+from relationship_pipeline.sources.graph.client import GraphClient, quoted
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind
 from relationship_pipeline.sources.graph.listing import read_all
+from relationship_pipeline.sources.graph.throttle import DIRECTORY
 from relationship_pipeline.sources.graph.wire import DirectoryObject, Folder, object_decoder, page_decoder
 
 if TYPE_CHECKING:

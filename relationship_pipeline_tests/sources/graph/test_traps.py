@@ -1,0 +1,372 @@
+"""Every trap of graph.md 7.2 and row of 2.5 and 3.2 that a list crawl can meet, by its number, over real HTTPS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from relationship_pipeline.settings import GraphSettings
+from relationship_pipeline.sources.base import ReadScope, Staged
+from relationship_pipeline.sources.graph.faults import UntrustedNextLink
+from relationship_pipeline.sources.graph.source import GraphSource
+from relationship_pipeline_tests.sources.graph.scripted import (
+    QUICK,
+    Reply,
+    Request,
+    ScriptedGraph,
+    graph_error,
+    json_reply,
+    mailbox_of,
+    message,
+)
+
+MONTH = "2026-03"
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+ALICE, BOB = "a" * 36, "b" * 36
+Crawl = Callable[..., Staged]
+
+
+@pytest.fixture
+def crawl(graph_settings: GraphSettings, stage: Path) -> Crawl:
+    def run(*mailboxes: str, **changes: Any) -> Staged:
+        settings = graph_settings.model_copy(update=changes)
+        source = GraphSource(settings, patience=QUICK, now=lambda: NOW)
+        scope = ReadScope(mailboxes or (ALICE,))
+        return source.stage_emails(MONTH, scope, stage, lambda: None, lambda line: None)
+
+    return run
+
+
+def items(staged: Staged) -> list[str]:
+    rows = rows_of(staged)
+    return sorted(rows.column("item_id").to_pylist())
+
+
+def rows_of(staged: Staged) -> pa.Table:
+    return pa.concat_tables(pq.read_table(path) for path in staged.files)
+
+
+def expected(graph: ScriptedGraph, *mailboxes: str) -> list[str]:
+    return sorted(row["id"] for mailbox in mailboxes for row in graph.mailboxes[mailbox])
+
+
+def test_a_month_is_read_whole_and_proven_by_its_count(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(95), BOB: mailbox_of(7)}
+    staged = crawl(ALICE, BOB)
+    assert items(staged) == expected(graph, ALICE, BOB)
+    assert staged.mailboxes["done"] == 2 and staged.partial_reasons == ()
+    assert staged.expected_copies == staged.walked_copies == 102
+    assert staged.read_mailboxes == {ALICE, BOB}
+
+
+def test_every_page_asks_for_immutable_ids_with_its_own_request_id(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(95)}
+    crawl()
+    pages = graph.asked("messages")
+    assert len(pages) == 5
+    assert all('IdType="ImmutableId"' in page.headers["prefer"] for page in pages)
+    assert len({page.headers["client-request-id"] for page in graph.requests}) == len(graph.requests)
+    assert not any("subject" in page.query["$select"] or "body" in page.query["$select"] for page in pages)
+
+
+def test_trap_2_a_link_that_is_missing_early_is_found_by_the_count(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(95)}
+    graph.bend = lambda request, reply: without_link(reply) if at(request, "messages", 2) else None
+    staged = crawl()
+    assert items(staged) == expected(graph, ALICE)
+    assert staged.mailboxes["done"] == 1
+
+
+@pytest.mark.parametrize("skip", ["20", "0"])
+def test_trap_3_a_link_that_repeats_or_goes_back_ends(graph: ScriptedGraph, crawl: Crawl, skip: str) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(95)}
+
+    def bend(request: Request, reply: Reply) -> Reply | None:
+        if at(request, "messages", 2, 3):
+            return with_link(reply, graph.link(request, **{"$skip": skip}))
+        return None
+
+    graph.bend = bend
+    assert items(crawl()) == expected(graph, ALICE)
+
+
+def test_trap_3_links_that_always_go_round_park_the_mailbox(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: [message(n, datetime(2026, 3, 2, tzinfo=UTC)) for n in range(95)]}
+    graph.bend = lambda request, reply: (
+        with_link(reply, graph.link(request, **{"$skip": "0"})) if request.kind == "messages" else None
+    )
+    staged = crawl()
+    assert staged.mailboxes["parked"] == 1 and staged.read_mailboxes == frozenset()
+    assert staged.partial_reasons == ("1 mailboxes could not be read whole (paging_loop)",)
+
+
+def test_trap_4_rows_that_move_between_pages_are_neither_lost_nor_doubled(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(95)}
+
+    def bend(request: Request, reply: Reply) -> Reply | None:
+        if at(request, "messages", 2):
+            return with_link(reply, graph.link(request, **{"$skip": "45"}))
+        if at(request, "messages", 4):
+            return with_link(reply, graph.link(request, **{"$skip": "60"}))
+        return None
+
+    graph.bend = bend
+    assert items(crawl()) == expected(graph, ALICE)
+
+
+def test_trap_5_a_link_is_followed_as_it_stands(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    graph.bend = lambda request, reply: (
+        with_link(reply, graph.link(request, **{"$skip": "20", "opaque": "a%2Fb"}))
+        if at(request, "messages", 1)
+        else None
+    )
+    assert items(crawl()) == expected(graph, ALICE)
+    assert graph.asked("messages")[1].query["opaque"] == "a/b"
+
+
+def test_trap_10_a_burst_of_access_denied_is_not_a_refusal(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    graph.bend = lambda request, reply: graph_error(403, "ErrorAccessDenied") if at(request, "messages", 1, 3) else None
+    assert items(crawl()) == expected(graph, ALICE)
+
+
+def test_trap_11_a_good_token_that_is_called_expired_is_renewed(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    graph.bend = lambda request, reply: (
+        graph_error(401, "InvalidAuthenticationToken") if at(request, "messages", 1, 2) else None
+    )
+    assert items(crawl()) == expected(graph, ALICE)
+    assert graph.tokens == 3
+
+
+def test_trap_12_a_lasting_mailbox_fault_parks_the_mailbox_only(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(60), BOB: mailbox_of(60)}
+    graph.bend = lambda request, reply: graph_error(503, "MailboxInfoStale") if request.mailbox == BOB else None
+    staged = crawl(ALICE, BOB)
+    assert items(staged) == expected(graph, ALICE)
+    assert (staged.mailboxes["done"], staged.mailboxes["parked"]) == (1, 1)
+    assert staged.partial_reasons == ("1 mailboxes could not be read whole (MailboxInfoStale)",)
+
+
+def test_trap_13_an_empty_404_is_asked_again(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    graph.bend = lambda request, reply: Reply(404, b"") if request.ordinal == 1 else None
+    assert items(crawl()) == expected(graph, ALICE)
+
+
+def test_trap_14_an_unknown_failure_never_means_done(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    graph.bend = lambda request, reply: graph_error(418, "SomethingNew") if request.kind == "messages" else None
+    staged = crawl()
+    assert staged.mailboxes["parked"] == 1 and staged.read_mailboxes == frozenset()
+
+
+def test_trap_14_an_empty_page_over_a_full_mailbox_is_not_believed(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    graph.bend = lambda request, reply: json_reply({"value": []}) if at(request, "messages", 1) else None
+    assert items(crawl()) == expected(graph, ALICE)
+
+
+def test_trap_17_to_20_what_is_missing_or_odd_is_kept_raw(graph: ScriptedGraph, crawl: Crawl) -> None:
+    dn = "/O=EXCHANGELABS/OU=EXCHANGE ADMINISTRATIVE GROUP (FYDIBOHF23SPDLT)/CN=RECIPIENTS/CN=AB"
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    graph.mailboxes = {
+        ALICE: [
+            message(1, noon, **{"from": {"emailAddress": {"name": "X", "address": dn}}}),
+            message(2, noon, toRecipients=[{"emailAddress": {"name": "Only a name"}}, {"emailAddress": None}]),
+            message(3, noon, **{"from": None}, sender=None, isDraft=True, internetMessageId=None),
+            message(4, noon, sentDateTime="1601-01-01T00:00:00Z", toRecipients=None),
+        ]
+    }
+    rows = {row["item_id"]: row for row in rows_of(crawl()).to_pylist()}
+    assert rows["item-000001="]["from_address"] == dn
+    assert rows["item-000002="]["to_addresses"] == [None, None]
+    assert rows["item-000003="]["is_draft"] and rows["item-000003="]["from_address"] is None
+    assert rows["item-000004="]["sent_at"].year == 1601 and rows["item-000004="]["to_addresses"] == []
+
+
+def test_trap_23_a_page_too_heavy_for_the_service_is_asked_for_smaller(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(200)}
+
+    def bend(request: Request, reply: Reply) -> Reply | None:
+        heavy = request.kind == "messages" and int(request.query["$top"]) > 30 and len(graph.requests) < 25
+        return Reply(504, b"<html>") if heavy else None
+
+    graph.bend = bend
+    assert items(crawl(page_size=100)) == expected(graph, ALICE)
+    sizes = [int(page.query["$top"]) for page in graph.asked("messages")]
+    assert sizes[:3] == [100, 50, 25] and max(sizes[3:]) > 25
+
+
+def test_trap_23_a_body_beyond_all_bounds_is_cut_off(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(40)}
+    bomb = b'{"value":[' + b" " * (20 * 2**20) + b"]}"
+    graph.bend = lambda request, reply: (
+        Reply(200, bomb) if request.kind == "messages" and int(request.query["$top"]) > 10 else None
+    )
+    assert items(crawl()) == expected(graph, ALICE)
+
+
+@pytest.mark.parametrize("header", ["0.25", "Mon, 02 Mar 2026 00:00:01 GMT"])
+def test_trap_24_retry_after_is_kept_to(graph: ScriptedGraph, crawl: Crawl, header: str) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(30)}
+    graph.bend = lambda request, reply: (
+        graph_error(429, "ApplicationThrottled", retry_after=header, date="Mon, 02 Mar 2026 00:00:00 GMT")
+        if at(request, "messages", 1)
+        else None
+    )
+    assert items(crawl()) == expected(graph, ALICE)
+    first, second = graph.asked("messages")[:2]
+    assert second.at - first.at >= (0.25 if header == "0.25" else 1.0)
+
+
+def test_trap_25_meeting_messages_are_tagged(graph: ScriptedGraph, crawl: Crawl) -> None:
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    kind = {"@odata.type": "#microsoft.graph.eventMessageRequest", "meetingMessageType": "meetingRequest"}
+    graph.mailboxes = {ALICE: [message(1, noon), message(2, noon, **kind)]}
+    rows = {row["item_id"]: row["is_meeting_message"] for row in rows_of(crawl()).to_pylist()}
+    assert rows == {"item-000001=": False, "item-000002=": True}
+
+
+def test_trap_30_special_folders_and_what_lies_below_them_are_classed(graph: ScriptedGraph, crawl: Crawl) -> None:
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    search = {"id": "folder-search", "@odata.type": "#microsoft.graph.mailSearchFolder", "childFolderCount": 0}
+    graph.children = {
+        "folder-deleted": [{"id": "folder-old", "childFolderCount": 1}, search],
+        "folder-old": [{"id": "folder-older", "childFolderCount": 0}],
+    }
+    places = ["folder-inbox", "folder-junk", "folder-deleted", "folder-older", "folder-search"]
+    graph.mailboxes = {ALICE: [message(n, noon, parentFolderId=place) for n, place in enumerate(places)]}
+    rows = sorted((row["item_id"], row["folder_class"]) for row in rows_of(crawl()).to_pylist())
+    assert [folder for _, folder in rows] == ["other", "junk", "deleted", "deleted", "other"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "outcome"),
+    [
+        (404, "MailboxNotEnabledForRESTAPI", "no_mailbox"),
+        (404, "ErrorInvalidUser", "gone"),
+        (404, "ResourceNotFound", "gone"),
+        (404, "Request_ResourceNotFound", "gone"),
+        (403, "ErrorAccessDenied", "refused"),
+        (401, "AuthenticationError", "refused"),
+        (400, "extensionError", "no_mailbox"),
+        (500, "ErrorInternalServerError", "parked"),
+    ],
+)
+def test_mailboxes_that_do_not_answer_end_as_what_they_are(
+    graph: ScriptedGraph, crawl: Crawl, status: int, code: str, outcome: str
+) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(30), BOB: mailbox_of(30)}
+    graph.bend = lambda request, reply: graph_error(status, code) if request.mailbox == BOB else None
+    staged = crawl(ALICE, BOB)
+    assert items(staged) == expected(graph, ALICE)
+    assert (staged.mailboxes["done"], staged.mailboxes[outcome]) == (1, 1)
+
+
+@pytest.mark.parametrize("place", [0, 7, 20, 94])
+def test_one_corrupt_item_is_stepped_over_and_counted(graph: ScriptedGraph, crawl: Crawl, place: int) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(95)}
+    bad = expected(graph, ALICE)[place]
+    graph.bend = lambda request, reply: (
+        graph_error(500, "ErrorCorruptData") if request.kind == "messages" and bad.encode() in reply.body else None
+    )
+    staged = crawl()
+    assert items(staged) == [item for item in expected(graph, ALICE) if item != bad]
+    assert staged.rejected == {"corrupt_item": 1}
+    assert staged.partial_reasons == ("1 items cannot be delivered by the service",)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Reply(200, b'{"value":[{"id":'),
+        Reply(200, b'{"value":' + b"[" * 5000),
+        Reply(200, b'{"error":{"code":"UnknownError","message":""}}'),
+        Reply(502, b"<html>Bad gateway</html>"),
+        Reply(503, b""),
+        Reply(200, b"not gzip", {"content-encoding": "gzip"}),
+        Reply(200, b'{"value":[]}' + b" " * 400, cut=40),
+    ],
+    ids=["cut_json", "deep", "error_in_200", "html_502", "empty_503", "not_gzip", "reset_in_body"],
+)
+def test_broken_answers_are_asked_for_again(graph: ScriptedGraph, crawl: Crawl, broken: Reply) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    graph.bend = lambda request, reply: broken if at(request, "messages", 1, 3) else None
+    assert items(crawl()) == expected(graph, ALICE)
+
+
+def test_a_row_of_a_wrong_shape_costs_that_row_only(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(20)}
+    graph.mailboxes[ALICE][4]["toRecipients"] = "nobody"
+    staged = crawl()
+    assert len(items(staged)) == 19
+    assert staged.rejected == {"wrong_shape": 1} and staged.mailboxes["done"] == 1
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://evil.example/v1.0/users/x/messages",
+        "http://127.0.0.1:{port}/v1.0/users/x/messages",
+        "https://127.0.0.1:1/v1.0/users/x/messages",
+        "https://127.0.0.1:{port}/beta/users/x/messages",
+        "https://user@127.0.0.1:{port}/v1.0/users/x/messages",
+        "https://127.0.0.1:{port}/v1.0/../beta/users",
+        "//evil.example/v1.0/users",
+        "https://127.0.0.1:{port}\\@evil.example/v1.0/users",
+        "https://evil.example#@127.0.0.1:{port}/v1.0/users",
+        "/v1.0/users/x/messages",
+    ],
+)
+def test_a_link_to_anywhere_else_is_refused_and_not_shown(graph: ScriptedGraph, crawl: Crawl, link: str) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    evil = link.replace("{port}", str(graph.port))
+    graph.bend = lambda request, reply: with_link(reply, evil) if at(request, "messages", 1) else None
+    with pytest.raises(UntrustedNextLink) as refused:
+        crawl()
+    assert "evil" not in str(refused.value) and "http" not in str(refused.value)
+    assert len(graph.asked("messages")) == 1
+
+
+def test_a_giant_mailbox_is_read_by_days_with_at_most_four_requests_at_once(
+    graph: ScriptedGraph, crawl: Crawl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relationship_pipeline.sources.graph.mail.GIANT", 100)
+    graph.mailboxes, graph.delay = {ALICE: mailbox_of(300), BOB: mailbox_of(99)}, 0.02
+    staged = crawl(ALICE, BOB)
+    assert items(staged) == expected(graph, ALICE, BOB)
+    assert graph.most_in_flight[ALICE] == 4 and graph.most_in_flight[BOB] <= 2
+    windows = {request.query["$filter"] for request in graph.asked("messages", ALICE)}
+    assert len(windows) >= 31
+
+
+def test_a_folder_remembered_is_not_asked_for_again(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(5)}
+    crawl().settle("content")
+    asked = len(graph.asked("mailFolders"))
+    assert items(crawl()) == expected(graph, ALICE)
+    assert len(graph.asked("mailFolders")) == asked
+
+
+def at(request: Request, kind: str, *ordinals: int) -> bool:
+    return request.kind == kind and request.ordinal in ordinals
+
+
+def with_link(reply: Reply, link: str) -> Reply:
+    import json
+
+    return json_reply({**json.loads(reply.body), "@odata.nextLink": link})
+
+
+def without_link(reply: Reply) -> Reply:
+    import json
+
+    return json_reply({name: value for name, value in json.loads(reply.body).items() if name != "@odata.nextLink"})
