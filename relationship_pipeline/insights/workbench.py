@@ -59,7 +59,7 @@ class Workbench:
     ) -> int:
         """As `write`, with the columns, their order and types of `schema` and the rows sorted."""
         columns = ", ".join(f"{field.name}::{_SQL_TYPES[str(field.type)]} as {field.name}" for field in schema)
-        query = f"select {columns} from ({sql(self.package, name)}) order by {', '.join(sort_by)}"
+        query = f"select {columns} from ({sql(self.package, name)}) order by {', '.join(sort_by)}"  # noqa: S608
         return copy_to_parquet(self.engine, query, target, parameters)
 
     def row(self, name: str, **parameters: Any) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from relationship_pipeline.domain.months import month_end, month_of
-from relationship_pipeline.insights.build import build_contact_graph, build_kpis, build_who_knows_whom
+from relationship_pipeline.insights.build import build_contact_graph, build_health, build_kpis, build_who_knows_whom
 from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.lake.collect import (
     Collection,
@@ -113,7 +113,7 @@ def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, ord
 
 def build_all(context, as_of):
     """Every table of insights as a list of dicts."""
-    manifests = build_kpis(context, as_of) | build_who_knows_whom(context, as_of) | build_contact_graph(context, as_of)
+    manifests = build_kpis(context, as_of) | build_health(context, as_of) | build_who_knows_whom(context, as_of) | build_contact_graph(context, as_of)
     return {table: read_table(context, table, manifest) for table, manifest in manifests.items()}
 
 
