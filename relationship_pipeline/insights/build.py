@@ -28,7 +28,7 @@ from relationship_pipeline.insights.identification import identification
 from relationship_pipeline.insights.interactions import refresh_month
 from relationship_pipeline.insights.stored import STORED
 from relationship_pipeline.insights.window import Window, open_window
-from relationship_pipeline.insights.workbench import Workbench
+from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.engine import sql
 from relationship_pipeline.lake.manifest import Manifest
 from relationship_pipeline.lake.reader import open_table
@@ -42,8 +42,6 @@ SHOWN_TIES = 5
 """K1."""
 PLANNED = timedelta(days=92)
 """B4."""
-MODEL_VERSION = "1"
-"""Raise it with any change of models/year/ that changes their rows."""
 
 KPI_TABLES = (
     "contact_kpis", "account_kpis", "opportunity_kpis", "lead_kpis", "most_contacted", "daily_activity",
@@ -149,7 +147,7 @@ def _commit_table(
 
 
 def _settings_digest(context: BuildContext) -> str:
-    text = repr((MODEL_VERSION, context.settings.health, asdict(HEALTH), asdict(DEFAULT_CONSTANTS)))
+    text = repr((models_digest(MODELS), context.settings.health, asdict(HEALTH), asdict(DEFAULT_CONSTANTS)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -165,8 +163,8 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
     bench.table("young_questions", as_of=as_of)
     bench.drop("tangled_replies", "valid_border_replies")
     bench.table("conversation_starts")
-    bench.table("next_meetings")
     bench.view("known_records")
+    bench.table("next_meetings")
     bench.table(
         "kpis",
         as_of=as_of,

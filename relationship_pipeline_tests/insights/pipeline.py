@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -78,6 +79,10 @@ def people_table(directory):
     )
 
 
+def _quiet(*_):
+    pass
+
+
 def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, order=None, crm=None):
     """Collect the months (in `order`) and the planned meetings; returns the context of builds."""
     settings = Settings(data_dir=root, batch_cap=cap, threads=1, memory_limit="1GiB")
@@ -88,16 +93,14 @@ def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, ord
     collection = Collection(layout, EPOCH, rules, directory, settings, no_fence)
     scope = ReadScope(mailboxes=set(rules.readable["mailbox"].to_pylist()))
     stage = layout.epoch(EPOCH).stage
-    quiet = lambda *_: None  # noqa: E731
+    layout.epoch(EPOCH).root.mkdir(parents=True, exist_ok=True)
     for month in order or months:
-        collect_emails(collection, month, source.stage_emails(month, scope, stage, quiet, quiet))
-        collect_meetings(collection, month, source.stage_meetings(month, scope, stage, quiet, quiet))
+        collect_emails(collection, month, source.stage_emails(month, scope, stage, _quiet, _quiet))
+        collect_meetings(collection, month, source.stage_meetings(month, scope, stage, _quiet, _quiet))
     running = month_of(as_of)
     if running in months:
-        from datetime import timedelta
-
         start = month_end(running)
-        staged = source.stage_planned_meetings(start, start + timedelta(days=92), scope, stage, quiet, quiet)
+        staged = source.stage_planned_meetings(start, start + timedelta(days=92), scope, stage, _quiet, _quiet)
         collect_planned_meetings(collection, start, start + timedelta(days=92), staged)
     return BuildContext(
         layout=layout.epoch(EPOCH),
