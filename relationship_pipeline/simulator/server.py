@@ -186,6 +186,7 @@ def serve_for_parent(ports: tuple[int, int], folder: Path) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     _serve(servers, sockets)
+    shutil.rmtree(folder, ignore_errors=True)  # the parent may not have lived to do it
 
 
 def _prepare(
