@@ -65,9 +65,80 @@ def duckdb_load_json(folder: str) -> dict[str, Any]:
     return {}
 
 
+def duckdb_pairs(*files: str) -> dict[str, Any]:
+    """DuckDB scans a month of the lake and counts emails by pair of addresses and day: the aggregation that interactions
+    of any kind cannot do without."""
+    import duckdb
+
+    with duckdb.connect(config={"preserve_insertion_order": "false"}) as connection:
+        counts = connection.execute(
+            """
+            with sides as (
+                select
+                    from_address,
+                    unnest(list_concat(to_addresses, cc_addresses)) as to_address,
+                    received_at
+                from read_parquet($files)
+                where copy_rank = 1 and not is_bulk
+            ),
+
+            pair_days as (
+                select from_address, to_address, received_at::date as day, count(*) as emails, max(received_at) as last_at
+                from sides
+                group by all
+            )
+
+            select count(*), sum(emails), max(last_at) from pair_days
+            """,
+            {"files": list(files)},
+        ).fetchone()
+    return {"pair_days": counts[0], "participants": counts[1]} if counts else {}
+
+
+def polars_ties(domain: str, as_of: str, *files: str) -> dict[str, Any]:
+    """The five strongest colleagues of every outside contact, by emails discounted with a half-life of 30 days, straight
+    from the emails of all months: Polars, lazy and streaming."""
+    import polars as pl
+
+    inside = "@" + domain
+    contact_is_sender = pl.col("person").str.ends_with(inside)
+    age = (pl.lit(as_of).str.to_datetime(time_zone="UTC") - pl.col("received_at")).dt.total_seconds() / 86_400
+    ties = (
+        pl.scan_parquet(list(files))
+        .filter((pl.col("copy_rank") == 1) & ~pl.col("is_bulk"))
+        .select("received_at", "from_address", person=pl.concat_list("to_addresses", "cc_addresses"))
+        .explode("person")
+        .filter(pl.col("from_address").str.ends_with(inside) != pl.col("person").str.ends_with(inside))
+        .select(
+            contact=pl.when(contact_is_sender).then("from_address").otherwise("person"),
+            colleague=pl.when(contact_is_sender).then("person").otherwise("from_address"),
+            weight=pl.lit(0.5).pow(age / 30),
+        )
+        .group_by("contact", "colleague")
+        .agg(strength=pl.col("weight").sum(), emails=pl.len())
+        .group_by("contact")
+        .agg(pl.struct("colleague", "strength", "emails").top_k_by("strength", 5))
+    )
+    return {"contacts": ties.collect(engine="streaming").height}
+
+
+def read_bytes(folder: str) -> dict[str, Any]:
+    """Read every file below a folder once."""
+    size = 0
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            with path.open("rb", buffering=0) as file:
+                while block := file.read(1 << 22):
+                    size += len(block)
+    return {"bytes": size}
+
+
 PEERS: dict[str, Callable[..., dict[str, Any]]] = {
     "duckdb_read_json": duckdb_read_json,
     "duckdb_load_json": duckdb_load_json,
+    "duckdb_pairs": duckdb_pairs,
+    "polars_ties": polars_ties,
+    "read_bytes": read_bytes,
 }
 
 
