@@ -61,7 +61,11 @@ select
     folder_class,
     is_meeting_message,
     has_bulk_header
-    or if(len(to_list) + len(cc_list) > 50, len(list_distinct(list_concat(to_list, cc_list))) > 50, false)
+    or if(
+        coalesce(len(to_addresses), 0) + coalesce(len(cc_addresses), 0) > 50,
+        len(list_distinct(list_concat(to_list, cc_list))) + unresolved > 50,
+        false
+    )
     or coalesce(is_bulk_sender(coalesce(from_n1, sender_n1)), false) as is_bulk,
     is_draft,
     coalesce(sent_at > received_at + interval 1 day or sent_at < received_at - interval 30 days, true) as is_off_clock,

@@ -37,7 +37,9 @@ create temp macro distinct_addresses(addresses) as
         else []
     end;
 
-create temp macro standard_base64(encoded) as replace(replace(encoded, '-', '+'), '_', '/');
+-- Exchange writes `-` for `/` and `_` for `+`, the other way round than RFC 4648: ids with either beside a
+-- conversationIndex in Microsoft's sample rows agree with the index only so.
+create temp macro standard_base64(encoded) as replace(replace(encoded, '-', '/'), '_', '+');
 
 -- B7: the conversation's GUID. A conversationId of 59 bytes beginning 00 04 24 00 is 79 base64 characters (one `=` may
 -- follow): its last 16 bytes begin at the second byte of the 24 characters from the 57th on. A conversationIndex holds
