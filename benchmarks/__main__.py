@@ -16,6 +16,7 @@ from benchmarks.measure import BenchmarkError
 from benchmarks.result import Result
 
 CASES = {
+    "P1": "collecting:graph_crawl",
     "P2": "collecting:data_connect_import",
     "P3": "insights:interactions",
     "P4": "insights:insights_and_publishing",

@@ -6,8 +6,9 @@ Those that need the extra `benchmarks` import it here, so that whatever is missi
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,78 @@ def duckdb_load_json(folder: str) -> dict[str, Any]:
     finally:
         database.unlink(missing_ok=True)
     return {}
+
+
+def dlt_crawl(folder: str, month_start: str, month_end: str, most: str) -> dict[str, Any]:
+    """A dlt REST pipeline of the same pages into DuckDB, mailbox by mailbox until `most` messages are there. Where the
+    simulator is, stands in the environment as for the project."""
+    import dlt
+    import requests
+    from dlt.sources.helpers.rest_client import RESTClient
+    from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+    from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator
+
+    settings = {name: os.environ[f"RELATIONSHIP_GRAPH__{name}"] for name in GRAPH_SETTINGS}
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = settings["CA_BUNDLE"]
+    answer = session.post(
+        f"{settings['AUTHORITY']}/oauth2/v2.0/token",
+        data={
+            "grant_type": "client_credentials",
+            "client_id": settings["CLIENT_ID"],
+            "client_secret": settings["CLIENT_SECRET"],
+            "scope": "https://graph.microsoft.com/.default",
+        },
+        timeout=60,
+    )
+    client = RESTClient(
+        settings["BASE_URL"],
+        auth=BearerTokenAuth(answer.json()["access_token"]),
+        paginator=JSONLinkPaginator(next_url_path="'@odata.nextLink'"),
+        data_selector="value",
+        session=session,
+    )
+    read = 0
+
+    @dlt.resource(name="message", write_disposition="append")
+    def messages() -> Iterator[Any]:
+        nonlocal read
+        users = [user for page in client.paginate("users", params={"$select": "id,mail", "$top": 999}) for user in page]
+        for user in users:
+            if read >= int(most):
+                return
+            query = {
+                "$select": GRAPH_FIELDS,
+                "$filter": f"receivedDateTime ge {month_start} and receivedDateTime lt {month_end}",
+                "$orderby": "receivedDateTime asc",
+                "$top": 500,
+            }
+            try:
+                for page in client.paginate(f"users/{user['id']}/messages", params=query):
+                    read += len(page)
+                    yield list(page)
+            except requests.HTTPError as error:
+                # rooms, guests and leavers have no mailbox
+                if error.response.status_code not in (403, 404):
+                    raise
+
+    pipeline = dlt.pipeline(
+        "benchmark",
+        pipelines_dir=f"{folder}/pipelines",
+        destination=dlt.destinations.duckdb(f"{folder}/dlt.duckdb"),
+        dataset_name="mail",
+    )
+    started = sum(os.times()[:4])
+    pipeline.run(messages())
+    return {"messages": read, "cpu_seconds": sum(os.times()[:4]) - started}
+
+
+GRAPH_SETTINGS = ("BASE_URL", "AUTHORITY", "CA_BUNDLE", "CLIENT_ID", "CLIENT_SECRET")
+GRAPH_FIELDS = (
+    "id,internetMessageId,conversationId,conversationIndex,sentDateTime,receivedDateTime,from,sender,toRecipients,"
+    "ccRecipients,parentFolderId,isDraft"
+)
 
 
 def duckdb_pairs(*files: str) -> dict[str, Any]:
@@ -136,6 +209,7 @@ def read_bytes(folder: str) -> dict[str, Any]:
 PEERS: dict[str, Callable[..., dict[str, Any]]] = {
     "duckdb_read_json": duckdb_read_json,
     "duckdb_load_json": duckdb_load_json,
+    "dlt_crawl": dlt_crawl,
     "duckdb_pairs": duckdb_pairs,
     "polars_ties": polars_ties,
     "read_bytes": read_bytes,
