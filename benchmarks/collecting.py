@@ -146,8 +146,10 @@ def consented(data_dir: Path, as_of: datetime = AS_OF) -> dict[str, str]:
     return environment_of(data_dir, as_of)
 
 
-def environment_of(data_dir: Path, as_of: datetime) -> dict[str, str]:
+def environment_of(data_dir: Path, as_of: datetime, *, memory: str = "6GiB") -> dict[str, str]:
+    """Settings of a process that works in the data directory; `memory` is what DuckDB may use."""
     return {
+        "RELATIONSHIP_MEMORY_LIMIT": memory,
         "RELATIONSHIP_DATA_DIR": str(data_dir),
         "RELATIONSHIP_SOURCE": "data_connect",
         "RELATIONSHIP_INTERNAL_DOMAINS": DOMAIN,
