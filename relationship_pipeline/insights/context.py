@@ -39,6 +39,4 @@ class BuildContext:
     progress: Callable[[str], None] = _silent
 
     def engine(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return open_engine(
-            self.layout.spill, memory_limit=self.settings.memory_limit, threads=self.settings.threads
-        )
+        return open_engine(self.layout.spill, memory_limit=self.settings.memory_limit, threads=self.settings.threads)
