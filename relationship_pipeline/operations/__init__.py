@@ -35,6 +35,14 @@ from relationship_pipeline.operations.insights import (
     evaluate_lake,
     publish,
 )
+from relationship_pipeline.operations.person import (
+    erase_opted_out,
+    erase_person,
+    erase_requested_person,
+    export_person,
+    rebuild,
+    restore_backup,
+)
 from relationship_pipeline.operations.work import Work, watch_progress
 
 __all__ = [
@@ -53,7 +61,11 @@ __all__ = [
     "deletion_alert",
     "deletions_due",
     "derive_interactions",
+    "erase_opted_out",
+    "erase_person",
+    "erase_requested_person",
     "evaluate_lake",
+    "export_person",
     "has_consent_to_watch",
     "is_erased_state",
     "make_backup",
@@ -62,7 +74,9 @@ __all__ = [
     "purge_backups",
     "read_crm",
     "read_directory",
+    "rebuild",
     "refresh_months",
+    "restore_backup",
     "run_erasure",
     "watch_progress",
 ]
