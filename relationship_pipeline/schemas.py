@@ -228,7 +228,7 @@ CRM: dict[str, pa.Schema] = {
     "user_roles": pa.schema([("user", pa.string()), ("role", pa.string())]),
 }
 """Lake table `crm_records`, one file a kind: the CRM's rows as far as the product uses them. Ids and owners are as the CRM
-writes them, lower case; addresses are N1, in the order of emailaddress1..3, unresolved ones absent. `appointments` and
+writes them; addresses are N1, in the order of emailaddress1..3, unresolved ones absent. `appointments` and
 `emails` say only what an Exchange item is regarding. `state` is Dataverse's statecode."""
 
 @dataclass(frozen=True)

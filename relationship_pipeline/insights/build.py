@@ -25,7 +25,7 @@ from relationship_pipeline.insights.crm_people import all_addresses
 from relationship_pipeline.insights.crm_records import crm_digest, register_crm
 from relationship_pipeline.insights.identification import identification
 from relationship_pipeline.insights.interactions import refresh_month
-from relationship_pipeline.insights.stored import STORED
+from relationship_pipeline.insights.stored import HEALTH, STORED
 from relationship_pipeline.insights.window import Window, open_window
 from relationship_pipeline.insights.workbench import Workbench
 from relationship_pipeline.lake.engine import sql
@@ -41,7 +41,10 @@ PLANNED = timedelta(days=92)
 MODEL_VERSION = "1"
 """Raise it with any change of models/year/ that changes their rows."""
 
-KPI_TABLES = ("contact_kpis", "account_kpis", "most_contacted", "daily_activity", "planned_meetings", "batches")
+KPI_TABLES = (
+    "contact_kpis", "account_kpis", "opportunity_kpis", "lead_kpis", "most_contacted", "daily_activity",
+    "planned_meetings", "batches",
+)  # fmt: skip
 WHO_KNOWS_TABLES = ("who_knows_whom", "who_knows_company", "strength_components")
 GRAPH_TABLES = ("graph_nodes", "graph_edges")
 
@@ -70,6 +73,13 @@ def build_contact_graph(context: BuildContext, as_of: datetime) -> dict[str, Man
     return _keep(context, window, GRAPH_TABLES, _prepare_graph)
 
 
+_UNION_OF = {
+    "conversations": "month_conversations",
+    "replies": "month_replies",
+    "last_questions": "month_last_questions",
+}
+"""Stored kinds that a model joins with the CRM's under the kind's own name."""
+
 Prepared = dict[str, dict[str, Any]]
 """Published tables that are ready to be written, with their models' parameters."""
 
@@ -89,7 +99,7 @@ def _keep(
     with context.engine() as engine:
         bench = Workbench(engine, MODELS)
         for kind, paths in window.files.items():
-            bench.attach(kind, paths, STORED[kind])
+            bench.attach(_UNION_OF.get(kind, kind), paths, STORED[kind])
         prepared = prepare(context, window, bench)
         return {
             table: _commit_table(context, bench, table, folders[table], inputs, prepared[table]) for table in tables
@@ -134,6 +144,7 @@ def _settings_digest(context: BuildContext) -> str:
 def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Prepared:
     as_of = window.as_of
     _open_people(context, window, bench)
+    count_crm(window, bench)
     bench.table("records")
     bench.table("valid_border_replies", since=window.since)
     bench.table("tangled_replies")
@@ -155,6 +166,8 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
     return {
         "contact_kpis": {},
         "account_kpis": {},
+        "opportunity_kpis": {},
+        "lead_kpis": {},
         "most_contacted": {"as_of": as_of},
         "daily_activity": {"as_of": as_of},
         "planned_meetings": {"as_of": as_of},
@@ -174,6 +187,7 @@ def _prepare_graph(context: BuildContext, window: Window, bench: Workbench) -> P
     _open_people(context, window, bench)
     _score_pairs(window, bench)
     bench.table("graph_ties")
+    count_crm(window, bench)
     bench.table("records")
     bench.table("contact_names")
     return {table: {"as_of": window.as_of} for table in GRAPH_TABLES}
@@ -199,4 +213,18 @@ def _open_people(context: BuildContext, window: Window, bench: Workbench) -> Non
     month_models.count_meetings(planned)
     bench.table("users")
     bench.table("contact_accounts")
-    register_crm(bench, context, window.crm)
+    outside = bench.engine.execute("select address from identities where side = 'outside'").fetchall()
+    register_crm(bench, context, window.crm, frozenset(address for (address,) in outside))
+    bench.register("health", HEALTH.empty_table())
+
+
+def count_crm(window: Window, bench: Workbench) -> None:
+    """Opportunities and leads over the window, and calls of all records: `crm_days`, `crm_records`, `crm_pairs`,
+    `crm_people`, `crm_next_meetings`, and the replies and conversations of all records."""
+    bench.table("crm_calls", since=window.since, as_of=window.as_of)
+    bench.table("crm_regarding")
+    bench.view("crm_activities")
+    for name in ("crm_links", "crm_days", "crm_pairs", "crm_people", "crm_threads", "crm_replies", "crm_next_meetings"):
+        bench.table(name)
+    for name in ("conversations", "replies", "last_questions"):
+        bench.view(name)

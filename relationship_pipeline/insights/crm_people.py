@@ -22,7 +22,7 @@ def crm_table(crm: Mapping[str, pa.Table], kind: str) -> pa.Table:
 class CrmPeople:
     """`addresses`: address -> the one that stands for the person. `contacts`: contact id -> person. `parents`: person ->
     account id. `primaries`: (person, account id). `names`: person -> name. `domains`: registrable domain -> account id,
-    and the other way round in `account_domains`."""
+    and the other way round in `account_domains`. `leads`: persons whom leads list by their own address."""
 
     addresses: dict[str, str] = field(default_factory=dict)
     contacts: dict[str, str] = field(default_factory=dict)
@@ -31,6 +31,7 @@ class CrmPeople:
     names: dict[str, str] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
     account_domains: dict[str, str] = field(default_factory=dict)
+    leads: set[str] = field(default_factory=set)
 
 
 def all_addresses(crm: Mapping[str, pa.Table]) -> set[str]:
@@ -67,6 +68,8 @@ def crm_people(crm: Mapping[str, pa.Table], outside: frozenset[str], free_mail: 
             people.names.setdefault(person, row["name"])
         if row["parent_id"] in account_ids:
             people.parents.setdefault(person, row["parent_id"])
+    for row in crm_table(crm, "leads").to_pylist():
+        people.leads.update(person_of(people, address) for address in row["addresses"] or () if address in outside)
     rules = AccountRules(free_mail=free_mail, crm_domains={})
     for row in accounts:
         primary = people.contacts.get(row["primary_contact_id"])
@@ -79,3 +82,8 @@ def crm_people(crm: Mapping[str, pa.Table], outside: frozenset[str], free_mail: 
             people.account_domains[row["account_id"]] = domain
             people.domains.setdefault(domain, row["account_id"])
     return people
+
+
+def person_of(people: CrmPeople, address: str) -> str:
+    """The address that stands for the person who has this one."""
+    return people.addresses.get(address, address)

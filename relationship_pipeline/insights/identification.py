@@ -23,7 +23,7 @@ MODELS = "relationship_pipeline.insights.models.month"
 class Identification:
     """Who is who, the same for every month. Arrow tables as consent's rules give them (`people`, `internal_domains`,
     `hidden_addresses`, `hidden_domains`) and as the CRM says (`crm_addresses`: address, person; `crm_parents` and
-    `crm_primaries`: person, account_id)."""
+    `crm_primaries`: person, account_id; `crm_watched`: person, the contacts and leads)."""
 
     people: pa.Table
     internal_domains: pa.Table
@@ -32,6 +32,7 @@ class Identification:
     crm_addresses: pa.Table
     crm_parents: pa.Table
     crm_primaries: pa.Table
+    crm_watched: pa.Table
     accounts: AccountRules
 
     def identify(self, bench: Workbench) -> None:
@@ -75,19 +76,17 @@ class Identification:
 
 _TABLES = (
     "people", "internal_domains", "hidden_addresses", "hidden_domains", "crm_addresses", "crm_parents", "crm_primaries",
+    "crm_watched",
 )  # fmt: skip
 
 
 def identification(context: BuildContext) -> tuple[Identification, CrmPeople]:
     """The rules of a build, with the CRM's contacts read under them."""
-    import pyarrow as pa
-
     free_mail = free_mail_domains(context.settings.free_mail_domains)
     blank = _identification(context, CrmPeople(), free_mail)
     with context.engine() as engine:
         bench = Workbench(engine, MODELS)
-        named = sorted(all_addresses(context.crm))
-        bench.register("month_addresses", pa.table({"address": pa.array(named, pa.string())}))
+        bench.register("month_addresses", one_column("address", all_addresses(context.crm)))
         blank.find_sides(bench)
         outside = engine.execute("select address from sides where side = 'outside'").fetchall()
     people = crm_people(context.crm, frozenset(address for (address,) in outside), free_mail)
@@ -103,8 +102,16 @@ def _identification(context: BuildContext, crm: CrmPeople, free_mail: frozenset[
         crm_addresses=two_columns("address", "person", crm.addresses.items()),
         crm_parents=two_columns("person", "account_id", crm.parents.items()),
         crm_primaries=two_columns("person", "account_id", crm.primaries),
+        crm_watched=one_column("person", {*crm.contacts.values(), *crm.leads}),
         accounts=AccountRules(free_mail=free_mail, crm_domains=crm.domains),
     )
+
+
+def one_column(name: str, values: Iterable[str]) -> pa.Table:
+    """A table of one text column, rows sorted."""
+    import pyarrow as pa
+
+    return pa.table({name: pa.array(sorted(values), pa.string())})
 
 
 def two_columns(first: str, second: str, rows: Iterable[tuple[str, str]]) -> pa.Table:

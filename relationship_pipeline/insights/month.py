@@ -49,7 +49,7 @@ def derive_emails(
     write: Write,
 ) -> None:
     """Store what the emails with `received_at` in [lo, hi) come to (N4): `email_identities`, `email_days`,
-    `email_records`, `email_pairs`, `conversations`, `replies`, `border_replies`, `last_questions`.
+    `email_records`, `email_pairs`, `conversations`, `replies`, `border_replies`, `last_questions`, `crm_emails`.
 
     A `lo` after the month's start leaves out replies across the border to the month before: it is outside the window.
     """
@@ -61,7 +61,8 @@ def derive_emails(
     count_emails(bench)
     for name in ("email_days", "email_records"):
         write(bench, name, name, {})
-    write(bench, "last_questions", "last_questions", {})
+    for name in ("crm_emails", "last_questions"):
+        write(bench, name, name, {})
     bench.table("threads")
     write(bench, "conversations", "conversations", {})
     for name in ("dialogue", "answers", "month_replies"):
@@ -83,14 +84,15 @@ def derive_meetings(
     write: Write,
 ) -> None:
     """Store what the meetings that start in [lo, hi) come to (N10): `meeting_identities`, `meeting_days`,
-    `meeting_records`, `meeting_pairs`."""
+    `meeting_records`, `meeting_pairs`,
+    `crm_meetings`."""
     bench = open_meetings(engine, files.meetings, lo, hi)
     identify(bench, who)
     write(bench, "meeting_identities", "stored_identities", {})
     count_meetings(bench)
     bench.view("meeting_turns")
     bench.table("meeting_day_sums")
-    for name in ("meeting_days", "meeting_records"):
+    for name in ("meeting_days", "meeting_records", "crm_meetings"):
         write(bench, name, name, {})
     bench.view("meeting_interactions", "interactions_of_pairs")
     write(bench, "meeting_pairs", "pairs", tie_parameters(files.month))

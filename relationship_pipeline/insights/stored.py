@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from relationship_pipeline.schemas import INSTANT
+from relationship_pipeline.schemas import INSTANT, KEY
 
 _TEXT, _COUNT, _BOOL = pa.string(), pa.int64(), pa.bool_()
 _RECORD = [("record_type", _TEXT), ("record_id", _TEXT)]
@@ -15,12 +15,12 @@ _EMAIL_COUNTS = [
     ("received_answerable", _COUNT),
 ]
 _MEETING_COUNTS = [("meetings_sent", _COUNT), ("meetings_received", _COUNT)]
-_CALL_COUNTS = [("phone_calls_made", _COUNT), ("phone_calls_received", _COUNT)]
 _TIMES = [("team_micros", _COUNT), ("customer_micros", _COUNT), ("first_at", INSTANT), ("last_mark", _COUNT)]
 _NAMES = [("name", _TEXT), ("named_at", INSTANT)]
 _DAY = [("day", pa.date32())]
 _IDENTITIES = pa.schema(
-    [("address", _TEXT), ("side", _TEXT), ("person", _TEXT), ("account_id", _TEXT), ("accounts", pa.list_(_TEXT))]
+    [("address", _TEXT), ("side", _TEXT), ("person", _TEXT), ("account_id", _TEXT), ("accounts", pa.list_(_TEXT)),
+     ("is_watched", _BOOL)]
 )
 _SUMS = [
     (f"{kind}_{scale}", _COUNT)
@@ -73,24 +73,39 @@ STORED: dict[str, pa.Schema] = {
     "last_questions": pa.schema([*_RECORD, ("by_us", _BOOL), ("question", pa.uint64()), ("sent_at", INSTANT)]),
 }
 
-CRM_TABLES: dict[str, pa.Schema] = {
-    "crm_records": pa.schema([*_RECORD, *_CALL_COUNTS, *_TIMES]),
-    "crm_days": pa.schema([*_RECORD, *_DAY, *_CALL_COUNTS, *_TIMES]),
-    "crm_pairs": pa.schema(
-        [*_RECORD, ("user_id", _TEXT), ("emails", _COUNT), ("meetings", _COUNT), ("last_at", INSTANT)]
-    ),
-    "crm_people": pa.schema(
-        [*_RECORD, ("contact", _TEXT), ("emails", _COUNT), ("meetings", _COUNT), ("last_at", INSTANT)]
-    ),
-    "crm_next_meetings": pa.schema([*_RECORD, ("next_meeting_at", INSTANT)]),
-    "crm_opportunity_counts": pa.schema([*_RECORD, ("opportunities", _COUNT)]),
-    "health": pa.schema(
+CRM_ACTIVITIES: dict[str, pa.Schema] = {
+    "crm_emails": pa.schema(
         [
-            *_RECORD,
-            ("health_score", pa.int32()),
-            ("health_state", _TEXT),
-            ("health_trend", _TEXT),
-            ("health_reasons", _TEXT),
+            ("message_key", KEY),
+            ("thread", pa.uint64()),
+            ("sent_at", INSTANT),
+            ("by_us", _BOOL),
+            ("is_bulk", _BOOL),
+            ("contacts", pa.list_(_TEXT)),
+            ("inside", pa.list_(_TEXT)),
+            ("named", pa.list_(_TEXT)),
+        ]
+    ),
+    "crm_meetings": pa.schema(
+        [
+            ("meeting_key", KEY),
+            ("start_at", INSTANT),
+            ("by_us", _BOOL),
+            ("micros", _COUNT),
+            ("contacts", pa.list_(_TEXT)),
+            ("inside", pa.list_(_TEXT)),
         ]
     ),
 }
+STORED |= CRM_ACTIVITIES
+
+HEALTH = pa.schema(
+    [
+        *_RECORD,
+        ("health_score", pa.int32()),
+        ("health_state", _TEXT),
+        ("health_trend", _TEXT),
+        ("health_reasons", _TEXT),
+    ]
+)
+"""Health of a record, where none was computed."""

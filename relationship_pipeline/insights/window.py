@@ -35,10 +35,10 @@ PLANNED_MONTHS = 4
 _EMAIL_KINDS = frozenset(
     {
         "email_identities", "email_days", "email_records", "email_pairs", "conversations", "replies", "border_replies",
-        "last_questions",
+        "last_questions", "crm_emails",
     }
 )  # fmt: skip
-_MEETING_KINDS = frozenset({"meeting_identities", "meeting_days", "meeting_records", "meeting_pairs"})
+_MEETING_KINDS = frozenset({"meeting_identities", "meeting_days", "meeting_records", "meeting_pairs", "crm_meetings"})
 KINDS = _EMAIL_KINDS | _MEETING_KINDS
 
 

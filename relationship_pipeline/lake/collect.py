@@ -281,22 +281,30 @@ def _register_resolved(engine: duckdb.DuckDBPyConnection, directory: Directory, 
     import pyarrow as pa
 
     raw = [text for (text,) in engine.table(table).project("raw").distinct().fetchall() if text is not None]
-    legacy = _legacy_addresses(directory)
+    mapped = _mapped_by_directory(directory)
     schema = pa.schema([("raw", pa.string()), ("address", pa.string())])
-    engine.register("resolved", pa.table([raw, [_resolve(text, legacy) for text in raw]], schema=schema))
+    engine.register("resolved", pa.table([raw, [_resolve(text, mapped) for text in raw]], schema=schema))
 
 
-def _resolve(raw: str | None, legacy: dict[str, str | None]) -> str | None:
+def _resolve(raw: str | None, mapped: dict[str, str | None]) -> str | None:
+    """N1: the address, or what the directory maps the text to where it is none."""
     address = normalize_address(raw)
-    return legacy.get(address) if address and address.startswith(X500) else address
+    if address is None:
+        return mapped.get((raw or "").strip().lower())
+    return mapped.get(address) if address.startswith(X500) else address
 
 
-def _legacy_addresses(directory: Directory) -> dict[str, str | None]:
-    """Primary address by the X500 key of a user."""
-    users = directory.users.select(["user_id", "primary_address"]).to_pylist()
+def _mapped_by_directory(directory: Directory) -> dict[str, str | None]:
+    """Primary address by what is no address but names a user: X500 keys, and principal names that are malformed."""
+    users = directory.users.select(["user_id", "primary_address", "user_principal_name"]).to_pylist()
     primary = {user["user_id"]: user["primary_address"] for user in users}
     rows = directory.addresses.to_pylist()
-    return {row["address"]: primary.get(row["user_id"]) for row in rows if row["address"].startswith(X500)}
+    mapped = {row["address"]: primary.get(row["user_id"]) for row in rows if row["address"].startswith(X500)}
+    for user in users:
+        name = (user["user_principal_name"] or "").strip().lower()
+        if name and normalize_address(name) is None:
+            mapped[name] = user["primary_address"]
+    return mapped
 
 
 def _write_part(

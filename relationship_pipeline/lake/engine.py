@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MEMORY_SHARE = 0.6
 ROW_GROUP = 122_880
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPILL_LOCK = "in-use.lock"
 """flock in an engine's spill folder, held while the engine lives."""
 
@@ -69,19 +70,20 @@ def storage_errors(doing: str) -> Iterator[None]:
 
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        if not is_disk_full(error):
             raise
-        raise PipelineError(_disk_full(doing)) from error
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        text = str(error)
-        if any(os.strerror(code) in text for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)) or "max_temp" in text:
-            raise PipelineError(_disk_full(doing)) from error
-        raise
+        raise PipelineError(
+            f"disk full while {doing}; what stood before still stands: free some space and run this again"
+        ) from error
 
 
-def _disk_full(doing: str) -> str:
-    return f"disk full while {doing}; what stood before still stands: free some space and run this again"
+def is_disk_full(error: Exception) -> bool:
+    """Whether an error of the operating system or of DuckDB says that no more can be written."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    text = str(error)
+    return any(os.strerror(code) in text for code in _FULL) or "max_temp_directory_size" in text
 
 
 @cache

@@ -114,8 +114,14 @@ class Outlook:
 
     def _count(self, call: Call, user: int, folder: int | None) -> Answer:
         _refuse_unknown(call.options, frozenset({"$filter"}))
-        copies = self._list(user, folder, call.options.get("$filter"), "")
-        return Answer(200, str(len(copies)).encode(), content_type="text/plain")
+        text = call.options.get("$filter")
+        window = query.parse_time_filter(text)
+        if folder is None and set(window.bounds) <= {"receivedDateTime"}:
+            low, high = window.of("receivedDateTime")
+            total = self.tenant.mailboxes.count(user, low, high, self.tenant.now)
+        else:
+            total = len(self._list(user, folder, text, ""))
+        return Answer(200, str(total).encode(), content_type="text/plain")
 
     # --- folders --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from relationship_pipeline.lake.collect import (
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.settings import Settings
 from relationship_pipeline.sources.base import ReadScope
+from relationship_pipeline.sources.crm_files import read_crm_files
 from relationship_pipeline.sources.data_connect import DataConnectSource
 
 EPOCH = "epoch-1"
@@ -77,7 +78,7 @@ def people_table(directory):
     )
 
 
-def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, order=None):
+def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, order=None, crm=None):
     """Collect the months (in `order`) and the planned meetings; returns the context of builds."""
     settings = Settings(data_dir=root, batch_cap=cap, threads=1, memory_limit="1GiB")
     layout = Layout(root)
@@ -106,6 +107,7 @@ def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, ord
         hidden_addresses=rules.hidden,
         hidden_domains=rules.hidden_domains,
         fence=no_fence,
+        crm=read_crm_files(crm).tables if crm else {},
     )
 
 

@@ -25,7 +25,7 @@ def open_graph(
     require: Collection[str] = (),
 ) -> GraphClient:
     """A client to use as an async context manager. Raises BadInput. `require`: see TokenSource."""
-    tokens = TokenSource(settings, require=require, first_wait=patience.first_wait)
+    tokens = TokenSource(settings, require=require, first_wait=patience.sign_in_wait)
     return GraphClient(settings, tokens, Throttle(settings.max_concurrency), patience)
 
 

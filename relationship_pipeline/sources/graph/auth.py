@@ -57,11 +57,11 @@ ROLE_IDS = {
     "ef02f2e7-e22d-4c77-8614-8f765683b86e": "PeopleSettings.Read.All",
     "40f97065-369a-49f4-947c-6a255697ae91": "MailboxSettings.Read",
     "97235f07-e226-4f63-ace3-39588e11d3a1": "User.ReadBasic.All",
+    "dbb9058a-0e50-45d7-ae91-66909b5d4664": "Domain.Read.All",
 }
 """App role ids of Microsoft Graph that we know, by name (graph.md 1.1)."""
 ALLOWED_ROLES = frozenset(ROLE_IDS.values()) | {
     "Calendars.ReadBasic",
-    "Domain.Read.All",
     "GroupMember.ReadBasic.All",
     "Member.Read.Hidden",
 }
@@ -159,6 +159,7 @@ def refuse_excess(roles: Collection[str]) -> None:
         )
 
 
+_BUSY = ("temporarily_unavailable", "server_error")
 REUSE_SECONDS = 30.0
 """How long one answer of MSAL serves requests: asking it for each would cost more than the request."""
 TRIES = 6
@@ -228,6 +229,7 @@ class TokenSource:
             return token
 
     def _acquire(self, fresh: bool, claims: str | None) -> str:
+        import msal.exceptions
         import requests
 
         try:
@@ -235,17 +237,22 @@ class TokenSource:
                 self.close()
                 self._app = self._make_app()
             answer = self._app.acquire_token_for_client([self._where.scope], claims_challenge=claims)
-        except (requests.RequestException, OSError) as error:
-            raise _Unreachable(type(error).__name__) from None
+        except (requests.RequestException, msal.exceptions.MsalError, OSError) as error:
+            raise _Unreachable(f"not answering ({type(error).__name__})") from None
         except ValueError:
-            raise _Unreachable("not answering as a sign-in service") from None
+            # MSAL's word for a discovery document that is refused or strange: another try would not help.
+            raise TokenRefused(
+                Trouble.OPERATIONS, "the sign-in service does not know the tenant; check graph.tenant_id"
+            ) from None
         token = answer.get("access_token")
         if not isinstance(token, str):
-            self._app = None
             codes = [code for code in answer.get("error_codes") or () if isinstance(code, int)]
-            if not codes and answer.get("error") in (None, "temporarily_unavailable", "server_error"):
+            error_name = answer.get("error")
+            if not isinstance(error_name, str) or error_name in _BUSY:
+                # The app is kept: MSAL itself holds back until the service's Retry-After has passed.
                 raise _Unreachable("busy")
-            raise explain(str(answer.get("error") or ""), codes)
+            self.close()
+            raise explain(error_name, codes)
         roles = roles_of(token)
         if roles is not None:
             refuse_excess(roles)
@@ -263,8 +270,8 @@ class TokenSource:
         settings = self._settings
         session = self._session = requests.Session()
         # A verify of the session would lose against REQUESTS_CA_BUNDLE in the environment; one of the request does not.
-        verify = {"verify": str(settings.ca_bundle)} if settings.ca_bundle else {}
-        session.request = partial(session.request, timeout=SIGN_IN_TIMEOUT, **verify)  # type: ignore[method-assign]
+        verify = str(settings.ca_bundle) if settings.ca_bundle else None
+        session.request = partial(session.request, timeout=SIGN_IN_TIMEOUT, verify=verify)  # type: ignore[method-assign]
         return msal.ConfidentialClientApplication(
             settings.client_id,
             client_credential=client_credential(settings),

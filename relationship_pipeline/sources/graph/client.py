@@ -7,14 +7,15 @@ caller's matter. Nothing here is logged, and no exception carries a URL, a token
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import random
 import ssl
+import sys
 import uuid
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
@@ -56,6 +57,8 @@ class Patience:
     read: float = 120.0
     whole: float = 300.0
     """A body that drips a byte a second never runs into `read`."""
+    sign_in_wait: float = 1.0
+    """Doubled six times; MSAL sends nothing for 5 s after an error of the sign-in service."""
     park: float = 30.0
     """Before parked mailboxes get another pass."""
 
@@ -98,33 +101,39 @@ class GraphClient:
         self.throttled = 0
         self._origin = urlsplit(self.base)
         self._settings = settings
-        self._stack = AsyncExitStack()
+        self._idle: list[httpx.AsyncClient] = []
         quiet_http_logs()
+        _settle_sniffio()
 
     async def __aenter__(self) -> GraphClient:
-        context = _tls(self._settings)
-        width = self._settings.max_concurrency + 16
-        patience = self.patience
-        timeout = httpx.Timeout(patience.read, connect=patience.connect, pool=None)
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
-
-        def client(keep: int) -> httpx.AsyncClient:
-            limits = httpx.Limits(max_connections=width, max_keepalive_connections=keep, keepalive_expiry=60)
-            return httpx.AsyncClient(
-                verify=context, http2=False, follow_redirects=False, trust_env=True, headers=headers, limits=limits,
-                timeout=timeout,
-            )  # fmt: skip
-
-        self._http = await self._stack.enter_async_context(client(width))
-        # A 503 may be the backend behind one connection: its retry takes a new one (graph.md 3.3).
-        self._http_fresh = await self._stack.enter_async_context(client(0))
+        self._context = _tls(self._settings)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.tokens.close()
-        await self._stack.aclose()
+        for connection in self._idle:
+            await connection.aclose()
+        self._idle.clear()
+
+    def _connection(self) -> httpx.AsyncClient:
+        """An httpx client of one connection, the last one used first.
+
+        A single client with a wide pool looks at every connection for each request, each time against all others: at
+        64 connections that cost more CPU than all decoding. The throttle bounds how many there are.
+        """
+        if self._idle:
+            return self._idle.pop()
+        patience = self.patience
+        return httpx.AsyncClient(
+            verify=self._context,
+            http2=False,
+            follow_redirects=False,
+            headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()},
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60),
+            timeout=httpx.Timeout(patience.read, connect=patience.connect, pool=None),
+        )
 
     def trusted(self, url: str) -> str:
         """The URL itself if it is below the configured scheme, host, port and path. Raises UntrustedNextLink."""
@@ -160,11 +169,10 @@ class GraphClient:
         """
         self.trusted(url)
         seen: Counter[Kind] = Counter()
-        fresh = False
         while True:
             token = await self.tokens.token()
             async with self.throttle.slot(lane):
-                reply = await self._send(url, token, prefer, headers, fresh=fresh)
+                reply = await self._send(url, token, prefer, headers)
                 fault = _fault(reply)
                 if fault is None:
                     try:
@@ -176,7 +184,6 @@ class GraphClient:
                 self._tell_throttle(lane, fault, reply, seen)
             if fault is None:
                 return decoded
-            fresh = reply.status == 503
             await self._recover(fault, seen, reply, token, shrinkable=shrinkable)
 
     def _tell_throttle(self, lane: str, fault: GraphFault | None, reply: _Reply, seen: Counter[Kind]) -> None:
@@ -230,9 +237,9 @@ class GraphClient:
         else:
             raise fault
 
-    async def _send(self, url: str, token: str, prefer: str, headers: dict[str, str] | None, *, fresh: bool) -> _Reply:
-        http = self._http_fresh if fresh else self._http
-        request = http.build_request(
+    async def _send(self, url: str, token: str, prefer: str, headers: dict[str, str] | None) -> _Reply:
+        connection = self._connection()
+        request = connection.build_request(
             "GET",
             url,
             headers={
@@ -242,17 +249,26 @@ class GraphClient:
                 **(headers or {}),
             },
         )
+        keep = False
         try:
             async with asyncio.timeout(self.patience.whole):
-                response = await http.send(request, stream=True)
+                response = await connection.send(request, stream=True)
                 try:
-                    return await _read(response)
+                    reply = await _read(response)
                 finally:
                     await response.aclose()
+            # A 503 may be the backend behind this connection: its retry takes another (graph.md 3.3).
+            keep = reply.status != 503
+            return reply
         except _Cut as cut:
             return _Reply(0, b"", cut.code, too_large=cut.too_large)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             return _Reply(0, b"", type(error).__name__)
+        finally:
+            if keep:
+                self._idle.append(connection)
+            else:
+                await connection.aclose()
 
 
 class _Cut(Exception):
@@ -348,10 +364,15 @@ def quiet_http_logs() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def _settle_sniffio() -> None:
+    """httpcore imports the optional sniffio at every lock; where it is missing, each time is a search of the whole path
+    (0.2 ms a request). Noting its absence makes that one look-up."""
+    if "sniffio" not in sys.modules and importlib.util.find_spec("sniffio") is None:
+        sys.modules["sniffio"] = None  # type: ignore[assignment]
+
+
 def quoted(identifier: str) -> str:
     """An id as one path segment."""
     from urllib.parse import quote
 
     return quote(identifier, safe="")
-
-

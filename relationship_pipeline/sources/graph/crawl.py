@@ -45,7 +45,6 @@ class Outcome(StrEnum):
 
 
 _OUTCOMES = {Kind.NO_MAILBOX: Outcome.NO_MAILBOX, Kind.GONE: Outcome.GONE, Kind.DENIED: Outcome.REFUSED}
-FINAL = frozenset({Outcome.DONE, Outcome.NO_MAILBOX})
 
 
 class Reader(Protocol):
@@ -236,7 +235,8 @@ class Crawl:
             await _all(work() for _ in range(GIANT_LANES if split else 1))
         self._records[mailbox] = self._record(mailbox, units, cursors, failed)
         self._refuse_if_refused(record.outcome for record in self._records.values())
-        self._meter.mailboxes = sum(record.outcome is not Outcome.PARKED for record in self._records.values())
+        if self._records[mailbox].outcome is not Outcome.PARKED:
+            self._meter.mailboxes += 1
         self._meter.show()
 
     def _finished(self, unit: Unit) -> bool:

@@ -12,8 +12,8 @@ from relationship_pipeline.sources.graph.faults import GraphFault, Kind
 from relationship_pipeline.sources.graph.listing import read_all
 from relationship_pipeline.sources.graph.wire import Folder, object_decoder, page_decoder
 
-ASKED = ("drafts", "outbox", "junkemail", "deleteditems", "syncissues", "conversationhistory")
-"""Conflicts, local and server failures lie below syncissues."""
+ASKED = ("junkemail", "deleteditems", "syncissues", "conversationhistory")
+"""Conflicts, local and server failures lie below syncissues; what lies in drafts and outbox says so itself (isDraft)."""
 DEEPEST = 20
 _FOLDER = object_decoder(Folder)
 _FOLDERS = page_decoder(Folder)

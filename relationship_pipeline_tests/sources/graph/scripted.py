@@ -37,7 +37,14 @@ ROLES = (
     "Application.Read.All",
 )
 QUICK = Patience(
-    first_wait=0.005, longest_wait=0.02, token_wait=(0.005, 0.01), connect=5, read=5, whole=10, park=0.01
+    first_wait=0.005,
+    longest_wait=0.02,
+    token_wait=(0.005, 0.01),
+    connect=5,
+    read=5,
+    whole=10,
+    park=0.01,
+    sign_in_wait=0.25,
 )
 """Patience on the scale of a test."""
 

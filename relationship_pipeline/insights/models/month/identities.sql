@@ -1,8 +1,9 @@
 -- Who an address is: a user in scope by directory id, a contact by the one address that stands for the person (the CRM
 -- may list several), the contact's account, and all accounts whose outside side the contact is on (N11; further ones
--- where the CRM makes somebody primary contact elsewhere).
+-- where the CRM makes somebody primary contact elsewhere). `is_watched`: a contact or lead of the CRM, whose single
+-- activities are kept for its opportunities and leads.
 -- grain: address. inputs: sides, crm_addresses(address, person), crm_parents(person, account_id),
---   crm_primaries(person, account_id), domain_accounts(domain, account_id).
+--   crm_primaries(person, account_id), crm_watched(person), domain_accounts(domain, account_id).
 with
 persons as (
     select
@@ -45,6 +46,7 @@ select
                 case when homes.side = 'outside' then primaries.accounts end
             )
         )
-    ) as accounts
+    ) as accounts,
+    homes.side = 'outside' and homes.person in (select person from crm_watched) as is_watched
 from homes
 left join primaries on primaries.person = homes.person

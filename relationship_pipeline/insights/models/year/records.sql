@@ -1,12 +1,12 @@
 -- Counts, times and marks of each record over the window.
--- grain: (record_type, record_id). inputs: email_records, meeting_records, crm_records.
+-- grain: (record_type, record_id). inputs: email_records, meeting_records, crm_days.
 with
 parts as (
     select * from email_records
     union all by name
     select * from meeting_records
     union all by name
-    select * from crm_records
+    select * exclude (day) from crm_days
 )
 
 select
