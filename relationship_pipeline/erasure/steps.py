@@ -139,8 +139,9 @@ def erase_files(deletion: Deletion) -> Facts:
     for tree in sorted(layout.epochs.glob(".dead-*")):
         removed = _remove_tree(tree)
         files, size = files + removed[0], size + removed[1]
-    for key_temp in _temp_files(deletion.store.keys):
-        key_temp.unlink(missing_ok=True)
+    for folder in (layout.root, layout.dagster_home, deletion.store.keys):
+        for temp in _temp_files(folder):
+            temp.unlink(missing_ok=True)
     return {"files": files, "bytes": size}
 
 
