@@ -33,13 +33,13 @@ from relationship_pipeline.domain.optout import (
     standing,
 )
 from relationship_pipeline.errors import BadInput, Refused, TryAgain
-from relationship_pipeline.settings import Settings
-from relationship_pipeline.sources.base import Directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from relationship_pipeline.layout import Layout
+    from relationship_pipeline.settings import Settings
+    from relationship_pipeline.sources.base import Directory
 
 OPT_OUT_VALUE = "out"
 """O2: what the directory attribute holds when its owner opts out."""

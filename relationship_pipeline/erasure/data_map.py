@@ -229,6 +229,14 @@ STORES = (
         has_addresses=True,
     ),
     Store(
+        "Exchange export link",
+        "inbox/data_connect",
+        Holds.NOTHING,
+        "link to an export elsewhere, which is left alone",
+        _EPOCH,
+    ),
+    Store("CRM link", "inbox/crm", Holds.NOTHING, "link to CRM files elsewhere", "the company's business", None),
+    Store(
         "CRM export",
         "inbox/crm/**",
         Holds.COMPANY_RECORDS,
