@@ -27,20 +27,21 @@ from relationship_pipeline.operations.deletion import (
 )
 from relationship_pipeline.operations.insights import (
     build_contact_graph,
+    build_everything,
     build_health,
     build_kpis,
+    build_report,
     build_who_knows_whom,
     change_role,
     derive_interactions,
     evaluate_lake,
     publish,
 )
-from relationship_pipeline.operations.person import (
+from relationship_pipeline.operations.people import (
     erase_opted_out,
     erase_person,
     erase_requested_person,
     export_person,
-    rebuild,
     restore_backup,
 )
 from relationship_pipeline.operations.work import Work, watch_progress
@@ -49,8 +50,10 @@ __all__ = [
     "Work",
     "backup_store",
     "build_contact_graph",
+    "build_everything",
     "build_health",
     "build_kpis",
+    "build_report",
     "build_who_knows_whom",
     "change_role",
     "check_consent",
@@ -74,7 +77,6 @@ __all__ = [
     "purge_backups",
     "read_crm",
     "read_directory",
-    "rebuild",
     "refresh_months",
     "restore_backup",
     "run_erasure",

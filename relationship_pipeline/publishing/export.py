@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import XMLGenerator
+from xml.sax.xmlreader import AttributesImpl
 
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.durable import durable_rename, temp_path
@@ -111,14 +112,14 @@ def _graphml(
     from relationship_pipeline.schemas import PUBLISHED
 
     xml.startDocument()
-    xml.startElement("graphml", {"xmlns": _GRAPHML})
+    _start(xml, "graphml", {"xmlns": _GRAPHML})
     kinds = {"node": ("graph_nodes", {"node_id", "as_of"}), "edge": ("graph_edges", {"source", "target", "as_of"})}
     for element, (table, left_out) in kinds.items():
         for name, kind, _ in PUBLISHED[table].columns:
             if name not in left_out:
                 key = {"id": f"{element}_{name}", "for": element, "attr.name": name}
                 _element(xml, "key", {**key, "attr.type": _GRAPHML_TYPES[str(kind)]})
-    xml.startElement("graph", {"edgedefault": "undirected"})
+    _start(xml, "graph", {"edgedefault": "undirected"})
     counts = {"nodes": 0, "edges": 0}
     for row in _rows(nodes):
         _data_element(xml, "node", {"id": row.pop("node_id")}, row)
@@ -133,10 +134,10 @@ def _graphml(
 
 
 def _data_element(xml: XMLGenerator, name: str, attributes: dict[str, str], data: dict[str, Any]) -> None:
-    xml.startElement(name, {key: _xml_text(value) for key, value in attributes.items()})
+    _start(xml, name, attributes)
     for column, value in data.items():
         if value is not None:
-            xml.startElement("data", {"key": f"{name}_{column}"})
+            _start(xml, "data", {"key": f"{name}_{column}"})
             xml.characters(_xml_text(value))
             xml.endElement("data")
     xml.endElement(name)
@@ -144,9 +145,13 @@ def _data_element(xml: XMLGenerator, name: str, attributes: dict[str, str], data
 
 
 def _element(xml: XMLGenerator, name: str, attributes: dict[str, str]) -> None:
-    xml.startElement(name, attributes)
+    _start(xml, name, attributes)
     xml.endElement(name)
     xml.characters("\n")
+
+
+def _start(xml: XMLGenerator, name: str, attributes: dict[str, str]) -> None:
+    xml.startElement(name, AttributesImpl({key: _xml_text(value) for key, value in attributes.items()}))
 
 
 def _xml_text(value: Any) -> str:

@@ -111,6 +111,10 @@ def company(seed: int = 1, *, contacts: int = 40, colleagues: int = 12, accounts
         _add_contact(rng, rows, email, f"{rng.choice(FIRST)} {rng.choice(LAST)}", domains[at % accounts], ours)
     for name, domain in zip(named, domains, strict=True):
         _add_account(rng, rows, name, domain, ours)
+    for at in range(contacts // 10):
+        rows["lead_kpis"].append({"lead_id": f"l{at}", "lead_name": f"Lead {at}", **_kpis(rng, 1)})
+        about = {"opportunity_id": f"o{at}", "opportunity_name": f"Deal {at}", "opportunity_state": "open"}
+        rows["opportunity_kpis"].append({**about, "account_id": domains[at % accounts], **_kpis(rng, 1)})
     _add_batches(rng, rows)
     return dict(rows)
 

@@ -1,0 +1,102 @@
+"""One person: erasing, subject access, and what opt-outs take from what was collected; restoring backups under them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from relationship_pipeline.domain.consent import ConsentRecord, Purpose
+from relationship_pipeline.errors import BadInput
+from relationship_pipeline.layout import EpochLayout
+from relationship_pipeline.operations.collection import rules_now
+from relationship_pipeline.operations.deletion import backup_store
+from relationship_pipeline.operations.insights import build_everything
+from relationship_pipeline.operations.work import Work, within_epoch
+from relationship_pipeline.sources.base import Directory
+
+
+def erase_person(work: Work, address: str, *, everywhere: bool) -> str:
+    """Erase one person now (W5); the status the request ends with. Raises BadInput, ConsentRefused, PipelineError."""
+    from relationship_pipeline.erasure.person import request_erasure
+
+    record = work.ledger.require(Purpose.DERIVE)
+    request = request_erasure(
+        work.settings.layout, record.epoch, address, everywhere=everywhere, now=datetime.now(UTC)
+    )
+    return erase_requested_person(work, request)
+
+
+@within_epoch
+def erase_requested_person(work: Work, request: str) -> str:
+    """Carry out a request that `erase_person` recorded; safe to repeat."""
+    from relationship_pipeline.erasure.person import run_request
+
+    record, directory = _held(work)
+    status = run_request(
+        work.settings,
+        record.epoch,
+        request,
+        directory,
+        rebuild=lambda: build_everything(work),
+        now=lambda: datetime.now(UTC),
+    )
+    return status.value
+
+
+@within_epoch
+def erase_opted_out(work: Work) -> bool:
+    """Take out what opt-outs say must go and is still held (O2, O4), and publish without it; whether anything was."""
+    from relationship_pipeline.erasure.person import erase_due_people
+
+    record, directory = _held(work)
+    if directory is None:
+        return False
+    erased = erase_due_people(work.settings, record.epoch, rules_now(work.settings, record.epoch, directory))
+    if erased:
+        work.report("what opt-outs say must go was erased")
+        build_everything(work)
+    return erased
+
+
+@within_epoch
+def export_person(work: Work, address: str) -> dict[str, Any]:
+    """All that is held about one address (W7, O6), as plain data."""
+    from relationship_pipeline.erasure import access
+    from relationship_pipeline.erasure.person import identify
+
+    record, directory = _held(work)
+    if "@" not in address:
+        raise BadInput("that is not an address; write it as name@example.com")
+    return access.export_person(work.settings, record.epoch, identify(directory, address), datetime.now(UTC))
+
+
+@within_epoch
+def restore_backup(work: Work, path: Path) -> Mapping[str, int]:
+    """Put a backup's months back without what was opted out or erased since; counts `folders` and `rows`."""
+    from relationship_pipeline.erasure import backups
+    from relationship_pipeline.erasure.person import forbidden
+    from relationship_pipeline.erasure.rewrite import rewrite_restored
+    from relationship_pipeline.lake.directory import load_directory
+
+    record, held = _held(work)
+
+    def reapply(restored: EpochLayout) -> None:
+        directory = held or load_directory(restored)
+        if directory is None:
+            raise BadInput("the backup holds no directory, so opt-outs cannot be applied to it; it is not restored")
+        rules = rules_now(work.settings, record.epoch, directory)
+        if without := forbidden(restored, rules, work.settings):
+            rewrite_restored(restored, record.epoch, without)
+
+    return backups.restore_backup(
+        work.settings.layout, backup_store(work.settings), path, reapply=reapply, now=datetime.now(UTC)
+    )
+
+
+def _held(work: Work) -> tuple[ConsentRecord, Directory | None]:
+    from relationship_pipeline.lake.directory import load_directory
+
+    record = work.ledger.require(Purpose.DERIVE)
+    return record, load_directory(work.settings.layout.epoch(record.epoch))
