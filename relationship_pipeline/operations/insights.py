@@ -16,7 +16,7 @@ from relationship_pipeline.domain.months import month_of, month_range
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.operations.collection import CRM_TABLE, EMAIL, rules_now
-from relationship_pipeline.operations.work import Work
+from relationship_pipeline.operations.work import Work, within_epoch
 
 T = TypeVar("T")
 
@@ -81,6 +81,7 @@ def insights_as_of(work: Work, record: ConsentRecord) -> datetime:
     return max(landed)
 
 
+@within_epoch
 def derive_interactions(work: Work, month: str) -> Manifest:
     """Keep one month's interactions fresh. Raises BadInput where the month was not collected."""
     from relationship_pipeline.insights.build import build_month
@@ -91,6 +92,7 @@ def derive_interactions(work: Work, month: str) -> Manifest:
     return manifest
 
 
+@within_epoch
 def build_kpis(work: Work) -> Mapping[str, int]:
     """KPI tables for contacts, accounts, opportunities and leads; rows by table."""
     from relationship_pipeline.insights import build
@@ -98,6 +100,7 @@ def build_kpis(work: Work) -> Mapping[str, int]:
     return _rows(work, build.build_kpis)
 
 
+@within_epoch
 def build_health(work: Work) -> Mapping[str, int]:
     """Health components, history and alerts; rows by table."""
     from relationship_pipeline.insights import build
@@ -105,6 +108,7 @@ def build_health(work: Work) -> Mapping[str, int]:
     return _rows(work, build.build_health)
 
 
+@within_epoch
 def build_who_knows_whom(work: Work) -> Mapping[str, int]:
     """Ties of colleagues to contacts and companies; rows by table."""
     from relationship_pipeline.insights import build
@@ -112,6 +116,7 @@ def build_who_knows_whom(work: Work) -> Mapping[str, int]:
     return _rows(work, build.build_who_knows_whom)
 
 
+@within_epoch
 def build_contact_graph(work: Work) -> Mapping[str, int]:
     """Nodes and edges; rows by table."""
     from relationship_pipeline.insights import build
@@ -147,6 +152,7 @@ def build_everything(work: Work) -> None:
         build(work)
 
 
+@within_epoch
 def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
     """Build and swap in each role's database (or one role's); rows by role."""
     from relationship_pipeline.publishing import publish as publishing
