@@ -92,7 +92,8 @@ def show_summary(settings: Settings) -> None:
             console,
             "Relationship health",
             rows(
-                "select health_state, count(*) as contacts from contact_kpis group by health_state order by contacts desc, health_state"
+                "select health_state, count(*) as contacts from contact_kpis "
+                "group by health_state order by contacts desc, health_state"
             ),
         )
         answer = rows(
