@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relationship_pipeline.consent.enforcement import Rules
 from relationship_pipeline.durable import temp_path
 
 if TYPE_CHECKING:
@@ -61,19 +60,6 @@ class Allowed:
     introducers: frozenset[str]
     hidden_addresses: frozenset[str] = frozenset()
     hidden_domains: frozenset[str] = frozenset()
-
-    @classmethod
-    def by(cls, rules: Rules) -> Allowed:
-        """What the consent rules of this moment allow."""
-        import pyarrow.compute as pc
-
-        introducers = rules.people.filter(rules.people["may_introduce"])
-        addresses = pc.unique(pc.drop_null(introducers["address"])).to_pylist()
-        return cls(
-            introducers=frozenset(addresses) | frozenset(introducers["primary_address"].to_pylist()),
-            hidden_addresses=frozenset(rules.hidden["address"].to_pylist()),
-            hidden_domains=frozenset(rules.hidden_domains["domain"].to_pylist()),
-        )
 
     def hides(self, value: str) -> bool:
         """Whether an address, domain or record id names someone suppressed."""
