@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from relationship_pipeline import data_dir
+from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
@@ -68,8 +68,10 @@ def _add_command(kind: Kind, metavar: str) -> click.Command:
         )
         _opt_outs().add(entry)
         click.echo(f"{kind.value} opted out: scope {scopes_text(entry.scopes)}, mode {entry.mode.value}")
-        if entry.mode is Mode.ERASE and kind is Kind.USER:
-            click.echo("what was collected goes with `relationship-pipeline erase person`, or with the next refresh")
+        if entry.mode is Mode.ERASE:
+            work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
+            erased = operations.erase_opted_out(work)
+            click.echo("what was collected is gone" if erased else "nothing had been collected")
 
     return command
 

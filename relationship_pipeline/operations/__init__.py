@@ -27,13 +27,22 @@ from relationship_pipeline.operations.deletion import (
 )
 from relationship_pipeline.operations.insights import (
     build_contact_graph,
+    build_everything,
     build_health,
     build_kpis,
+    build_report,
     build_who_knows_whom,
     change_role,
     derive_interactions,
     evaluate_lake,
     publish,
+)
+from relationship_pipeline.operations.people import (
+    erase_opted_out,
+    erase_person,
+    erase_requested_person,
+    export_person,
+    restore_backup,
 )
 from relationship_pipeline.operations.work import Work, watch_progress
 
@@ -41,8 +50,10 @@ __all__ = [
     "Work",
     "backup_store",
     "build_contact_graph",
+    "build_everything",
     "build_health",
     "build_kpis",
+    "build_report",
     "build_who_knows_whom",
     "change_role",
     "check_consent",
@@ -53,7 +64,11 @@ __all__ = [
     "deletion_alert",
     "deletions_due",
     "derive_interactions",
+    "erase_opted_out",
+    "erase_person",
+    "erase_requested_person",
     "evaluate_lake",
+    "export_person",
     "has_consent_to_watch",
     "is_erased_state",
     "make_backup",
@@ -63,6 +78,7 @@ __all__ = [
     "read_crm",
     "read_directory",
     "refresh_months",
+    "restore_backup",
     "run_erasure",
     "watch_progress",
 ]

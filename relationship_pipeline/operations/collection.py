@@ -18,6 +18,7 @@ from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.operations.work import Work
 from relationship_pipeline.settings import Settings, SourceKind
 from relationship_pipeline.sources.base import Directory, ReadScope, Source
+from relationship_pipeline.sources.demo import read_demo, write_crm_folder
 
 if TYPE_CHECKING:
     from relationship_pipeline.lake.collect import Collection
@@ -48,8 +49,25 @@ def read_directory(work: Work) -> Manifest:
 
 
 def read_crm(work: Work) -> Mapping[str, int]:
-    """Read the CRM folder, where there is one; rows by kind. A kind without a file is empty."""
-    return {}
+    """Read the CRM folder, where there is one, and commit it; rows by kind. Rows left out are counted by reason in the
+    manifest's quality record. A demo's folder is generated with its tenant."""
+    from relationship_pipeline.lake.tables import store_tables
+    from relationship_pipeline.sources.crm_files import read_crm_files
+
+    settings = work.settings
+    record = work.ledger.require(Purpose.COLLECT)
+    epoch = settings.layout.epoch(record.epoch)
+    folder = settings.crm_folder
+    if settings.source is SourceKind.DEMO and settings.crm_dir is None and (tenant := read_demo(settings.layout.demo)):
+        folder = epoch.tmp / "demo" / "crm"
+        write_crm_folder(tenant, folder)
+    crm = read_crm_files(folder)
+    rejected = {f"{kind}: {reason}": count for (kind, reason), count in crm.rejected.items()}
+    fence = partial(work.ledger.commit_fence, record.epoch, Purpose.COLLECT)
+    store_tables(epoch, CRM_TABLE, crm.tables, fence, quality={"rejected": rejected})
+    for reason, count in rejected.items():
+        work.report(f"CRM rows left out, {reason}: {count}")
+    return {kind: table.num_rows for kind, table in crm.tables.items()}
 
 
 def collect_emails(work: Work, month: str) -> Manifest:
@@ -128,7 +146,20 @@ def _check(ledger: ControlLedger, epoch: str) -> None:
 
 def rules_now(settings: Settings, epoch: str, directory: Directory) -> Rules:
     """Who may be read and shown at this moment (O1-O6)."""
-    return read_rules(settings.layout, epoch, directory, settings, datetime.now(UTC))
+    holders = _role_holders(settings, settings.layout.epoch(epoch)) if settings.scope.roles else None
+    return read_rules(settings.layout, epoch, directory, settings, datetime.now(UTC), role_holders=holders)
+
+
+def _role_holders(settings: Settings, epoch: EpochLayout) -> set[str] | None:
+    """Addresses of those who hold a role that collection is restricted to (O3); None without CRM rows that say so."""
+    from relationship_pipeline.lake.tables import load_tables
+
+    loaded = load_tables(epoch, CRM_TABLE)
+    if loaded is None or not loaded[1]["user_roles"].num_rows:
+        return None
+    wanted = {role.strip().lower() for role in settings.scope.roles}
+    rows = loaded[1]["user_roles"].to_pylist()
+    return {row["user"].lower() for row in rows if row["role"].strip().lower() in wanted}
 
 
 def open_source(settings: Settings, epoch: EpochLayout) -> Source:

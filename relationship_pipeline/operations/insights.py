@@ -117,6 +117,14 @@ def _rows(work: Work, build: Callable[[BuildContext, datetime], Mapping[str, Man
     return {table: manifest.rows for table, manifest in build(deriving.context, deriving.as_of).items()}
 
 
+def build_everything(work: Work) -> None:
+    """Derive and publish from what the lake holds, where it holds anything."""
+    if not any(work.settings.layout.epoch(work.ledger.require(Purpose.DERIVE).epoch).lake.glob(f"{EMAIL}/month=*")):
+        return
+    for build in (build_kpis, build_health, build_who_knows_whom, build_contact_graph, publish, build_report):
+        build(work)
+
+
 def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
     """Build and swap in each role's database (or one role's); rows by role."""
     from relationship_pipeline.publishing import publish as publishing
@@ -132,6 +140,15 @@ def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
         only=only,
     )
     return {role: sum(tables.values()) for role, tables in counts.items()}
+
+
+def build_report(work: Work) -> Mapping[str, int]:
+    """One self-contained page a role, from its published database; bytes by role."""
+    from relationship_pipeline.publishing.report.page import build_reports
+
+    record = work.ledger.require(Purpose.DERIVE)
+    fence = partial(work.ledger.commit_fence, record.epoch, Purpose.DERIVE)
+    return build_reports(work.settings.layout, record.epoch, work.settings, fence)
 
 
 def _allowed(rules: Rules) -> Allowed:
