@@ -174,7 +174,7 @@ def show_answer(answer: Answer) -> None:
     else:
         table = Table(title=outsiders(f"Who knows {about}?"), title_justify="left", header_style="bold")
         for column in ("", "colleague", "strength", "last", "why"):
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for found in answer.introducers:
             table.add_row(
                 str(found.rank),
