@@ -11,6 +11,7 @@ from typing import Any
 from relationship_pipeline.domain.months import MONTHS_OF_HISTORY, add_months, month_of, parse_month
 from relationship_pipeline.durable import make_folder, put_bytes
 from relationship_pipeline.errors import BadInput
+from relationship_pipeline.lake.janitor import sweep
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.settings import Settings, SourceKind, load_settings
 from relationship_pipeline.sources.demo import read_demo
@@ -32,7 +33,8 @@ def open_settings(**overrides: Any) -> Settings:
 
 
 def prepare(settings: Settings) -> Layout:
-    """Make the data directory if it is new, tighten it, and write Dagster's home. Raises BadInput when it cannot be used."""
+    """Make the data directory if it is new, tighten it, write Dagster's home and sweep what killed processes left.
+    Raises BadInput when it cannot be used."""
     layout = settings.layout
     try:
         make_folder(layout.root)
@@ -49,6 +51,7 @@ def prepare(settings: Settings) -> Layout:
         target = layout.dagster_home / name
         if not target.exists():
             put_bytes(target, content)
+    sweep(layout)
     return layout
 
 

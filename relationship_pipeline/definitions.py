@@ -17,16 +17,18 @@ from relationship_pipeline.orchestration.protect import protect_jobs, protect_se
 from relationship_pipeline.orchestration.schedules import daily_refresh_schedule
 from relationship_pipeline.settings import Settings
 
+EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything this code location holds, for these settings."""
     months = monthly_partitions(settings)
     return dg.Definitions(
         assets=[*collect_assets(settings, months), *derive_assets(settings, months), *publish_assets(settings)],
-        jobs=[*asset_jobs(months), *protect_jobs(settings)],
+        jobs=[*asset_jobs(), *protect_jobs(settings)],
         schedules=[daily_refresh_schedule(settings)],
         sensors=protect_sensors(settings),
-        executor=dg.in_process_executor,
+        executor=EXECUTORS[settings.executor],
     )
 
 

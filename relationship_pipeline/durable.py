@@ -11,11 +11,27 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from relationship_pipeline.errors import ConsentRefused
+
 TEMP_PREFIX = ".tmp-"
 
 
+EPOCHS = "epochs"
+
+
 def make_folder(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder and what is missing above it, but never the tree of an epoch: only a consent makes that, and one
+    that was erased cannot come back. One level at a time, because a tree renamed away in between must be noticed.
+
+    Raises ConsentRefused where the epoch's tree is gone.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        if folder.parent.parent.name == EPOCHS:
+            raise ConsentRefused("the consent this run started under has ended: its data is gone") from None
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 

@@ -39,7 +39,7 @@ class EpochLayout:
 
     @property
     def stage(self) -> Path:
-        """Rows as a source read them, before they are a month; swept when their month is committed."""
+        """Rows as a source read them, before they are a month."""
         return self.root / "stage"
 
     @property
@@ -86,6 +86,10 @@ class Layout:
     def work_lock(self, name: str) -> Path:
         """flock: one holder at a time for one named piece of work (a month's table, publishing, erasing)."""
         return self.control / "locks" / f"{name}.lock"
+
+    def table_lock(self, table: str, month: str | None = None) -> Path:
+        """The work lock of one folder of tables: held by whoever writes there, and by the janitor while it sweeps."""
+        return self.work_lock(f"{table}-{month}" if month else table)
 
     @property
     def first_month(self) -> Path:

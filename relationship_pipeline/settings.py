@@ -143,6 +143,7 @@ class Settings(BaseSettings):
     free_mail_domains: Annotated[list[str], NoDecode] = []
     memory_limit: str | None = Field(None, pattern=r"(?i)^\d+(\.\d+)?\s*(mb|gb|tb|mib|gib|tib)$")
     threads: int | None = Field(None, ge=1)
+    executor: str = Field("in_process", pattern="^(in_process|multiprocess)$")
     graph: GraphSettings = GraphSettings()
     data_connect: DataConnectSettings = DataConnectSettings()
     opt_out: OptOutSettings = OptOutSettings()

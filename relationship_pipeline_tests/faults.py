@@ -166,7 +166,17 @@ def publish_insights() -> None:
         step(work)
 
 
-WORK: dict[str, Callable[[], None]] = {"collect_month": collect_month, "publish_insights": publish_insights}
+def erase() -> None:
+    from relationship_pipeline_tests.erasure.motor import carry_on
+
+    carry_on()
+
+
+WORK: dict[str, Callable[[], None]] = {
+    "collect_month": collect_month,
+    "publish_insights": publish_insights,
+    "erase": erase,
+}
 
 
 def serve() -> None:

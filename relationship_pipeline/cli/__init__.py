@@ -8,7 +8,13 @@ import sys
 import click
 
 from relationship_pipeline.cli import consent as consent_commands
+from relationship_pipeline.cli import demo as demo_commands
+from relationship_pipeline.cli import doctor as doctor_commands
+from relationship_pipeline.cli import erase as erase_commands
+from relationship_pipeline.cli import insights as insight_commands
+from relationship_pipeline.cli import opt_out as opt_out_commands
 from relationship_pipeline.cli import run as run_commands
+from relationship_pipeline.cli import simulate as simulate_commands
 from relationship_pipeline.data_dir import restrict_modes
 from relationship_pipeline.errors import PipelineError
 
@@ -22,7 +28,16 @@ def cli() -> None:
     """
 
 
-for group in (run_commands, consent_commands):
+for group in (
+    demo_commands,
+    run_commands,
+    consent_commands,
+    opt_out_commands,
+    insight_commands,
+    erase_commands,
+    doctor_commands,
+    simulate_commands,
+):
     for command in group.COMMANDS:
         cli.add_command(command)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 
 import click
 
-from relationship_pipeline import data_dir
+from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
+from relationship_pipeline.cli.tenant import running_tenant
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentLevel
 from relationship_pipeline.errors import BadInput
@@ -72,14 +74,45 @@ def provide(admin: str, level: str, groups: tuple[str, ...]) -> None:
     if not admin.strip():
         raise BadInput("--admin is empty: name the administrator who consents")
     data_dir.prepare(settings)
-    record, is_new = ControlLedger(settings.layout).provide(
-        admin.strip(), now=datetime.now(UTC), level=ConsentLevel(level), history_until=settings.as_of
-    )
+    with running_tenant(settings) as ready:
+        record, is_new = operations.provide_consent(ready, admin.strip(), ConsentLevel(level), groups)
     what = "consent recorded" if is_new else "consent is live already; its level and groups are now as given"
     click.echo(f"{what}: level {record.level}, epoch {record.epoch}, history from {record.first_month}")
     if not record.verified:
         click.echo("the administrator's role is recorded as stated (unverified)", err=True)
     click.echo("next: relationship-pipeline backfill")
+
+
+@consent.command()
+@click.option("--admin", required=True, metavar="WHO", help="Who withdraws.")
+@click.option("--epoch", "epoch", help="The consent's id, as `consent status` shows it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what will go.")
+def withdraw(admin: str, epoch: str | None, yes: bool, dry_run: bool) -> None:
+    """Withdraw the consent: nothing more is collected from this moment, and everything is deleted."""
+    from relationship_pipeline.erasure.run import what_will_go
+    from relationship_pipeline.erasure.run import withdraw as close_fence
+
+    settings = data_dir.open_settings()
+    record = ControlLedger(settings.layout).current()
+    if record is None:
+        raise BadInput("there is no consent to withdraw")
+    if epoch is not None and epoch != record.epoch:
+        raise BadInput(f"epoch {epoch} is not the current one; it is {record.epoch}")
+    for store, counts in sorted(what_will_go(settings.layout, operations.backup_store(settings), record.epoch).items()):
+        click.echo(f"  {store}: {counts['files']} files, {counts['bytes']:,} bytes", err=True)
+    if dry_run:
+        click.echo("nothing was changed")
+        return
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Delete all of this (epoch {record.epoch})? It cannot be undone", abort=True, err=True)
+    elif not yes or epoch is None:
+        raise BadInput(f"without a terminal say --epoch {record.epoch} --yes")
+    erasure = close_fence(settings.layout, admin.strip(), record.epoch, datetime.now(UTC))
+    click.echo(f"consent withdrawn; nothing more can be collected or published under epoch {record.epoch}")
+    click.echo(
+        f"deletion is due by {iso(erasure.due_app)}; the sensor does it, or now: relationship-pipeline erase run"
+    )
 
 
 COMMANDS = [consent]

@@ -9,17 +9,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from relationship_pipeline import data_dir
+from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.run import run_months
+from relationship_pipeline.cli.tenant import running_tenant
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.domain.consent import LIVE_STATES
+from relationship_pipeline.domain.consent import LIVE_STATES, ConsentLevel
 from relationship_pipeline.domain.months import MONTHS_OF_HISTORY, add_months, month_of, month_range
 from relationship_pipeline.errors import BadInput
-from relationship_pipeline.publishing.query import query
+from relationship_pipeline.publishing.connection import current_epoch, open_published
 from relationship_pipeline.settings import Settings, SourceKind
-from relationship_pipeline.sources.demo import DemoTenant, read_demo, write_demo
-
-ADMINISTRATOR = "admin@contoso.example"
+from relationship_pipeline.sources.demo import DemoTenant, administrator, read_demo, write_demo
 
 
 @click.command()
@@ -34,12 +33,12 @@ def demo(users: int, months: int, seed: int) -> None:
     ledger = ControlLedger(settings.layout)
     tenant = _tenant(settings, ledger, users, months, seed)
     settings = data_dir.open_settings(source=SourceKind.DEMO)
-    record = ledger.current()
-    if record is None or record.state not in LIVE_STATES:
-        ledger.provide(ADMINISTRATOR, now=datetime.now(UTC), admin_role="demo", history_until=tenant.as_of)
-        click.echo(f"{ADMINISTRATOR} consented (simulated administrator)", err=True)
     running = month_of(tenant.as_of)
-    run_months(settings, month_range(add_months(running, -tenant.months), running))
+    with running_tenant(settings) as ready:
+        record = ledger.current()
+        if record is None or record.state not in LIVE_STATES:
+            operations.provide_consent(ready, administrator(tenant), ConsentLevel.IDENTIFIABLE, ())
+        run_months(ready, month_range(add_months(running, -tenant.months), running))
     show_summary(settings)
 
 
@@ -65,41 +64,46 @@ def _tenant(settings: Settings, ledger: ControlLedger, users: int, months: int, 
 def show_summary(settings: Settings) -> None:
     """Batches, busiest accounts, health and one who-knows-whom answer, as a sales manager sees them."""
     console = Console()
+    with open_published(current_epoch(settings.layout), "sales_manager") as connection:
 
-    def rows(sql: str) -> list[dict[str, Any]]:
-        return read_rows(settings.layout, sql, role="sales_manager")
+        def rows(sql: str) -> list[dict[str, Any]]:
+            cursor = connection.execute(sql)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    _print(
-        console,
-        "Batches",
-        rows(
-            "select month, copies_read, distinct_emails as emails, duplicates, dropped, status from batches order by month"
-        ),
-    )
-    _print(
-        console,
-        "Busiest accounts",
-        rows(
-            "select account_name, contacts, emails_sent, emails_received, meetings_sent + meetings_received as meetings, "
-            "last_interaction_at::date as last_interaction from account_kpis "
-            "order by emails_sent + emails_received desc, account_id limit 8"
-        ),
-    )
-    _print(
-        console,
-        "Relationship health",
-        rows("select health_state, count(*) as contacts from contact_kpis group by all order by contacts desc, all"),
-    )
-    answer = rows(
-        "select contact_email, rank, colleague_name, strength, band, reasons from who_knows_whom where contact_email = "
-        "(select contact_email from who_knows_whom group by all order by count(*) desc, sum(strength) desc, all limit 1) "
-        "order by rank"
-    )
-    if answer:
-        contact = answer[0].pop("contact_email")
-        for row in answer[1:]:
-            row.pop("contact_email")
-        _print(console, f"Who knows {contact}?", answer)
+        _print(
+            console,
+            "Batches",
+            rows(
+                "select month, copies_read, distinct_emails as emails, duplicates, dropped, status from batches order by month"
+            ),
+        )
+        _print(
+            console,
+            "Busiest accounts",
+            rows(
+                "select account_name, contacts, emails_sent, emails_received, meetings_sent + meetings_received as meetings, "
+                "last_interaction_at::date as last_interaction from account_kpis "
+                "order by emails_sent + emails_received desc, account_id limit 8"
+            ),
+        )
+        _print(
+            console,
+            "Relationship health",
+            rows(
+                "select health_state, count(*) as contacts from contact_kpis group by all order by contacts desc, all"
+            ),
+        )
+        answer = rows(
+            "select contact_email, rank, colleague_name, strength, band, reasons from who_knows_whom where contact_email = "
+            "(select contact_email from who_knows_whom group by all order by count(*) desc, sum(strength) desc, all limit 1) "
+            "order by rank"
+        )
+        if answer:
+            contact = answer[0].pop("contact_email")
+            for row in answer[1:]:
+                row.pop("contact_email")
+            _print(console, f"Who knows {contact}?", answer)
     console.print("[bold]What next[/bold]")
     for line in (
         "relationship-pipeline dev                      the same runs, partitions and checks in the Dagster UI",

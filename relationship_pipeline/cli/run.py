@@ -13,10 +13,12 @@ import click
 
 from relationship_pipeline import data_dir
 from relationship_pipeline.cli.output import progress
+from relationship_pipeline.cli.tenant import running_tenant
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.months import month_of, month_range, parse_month
 from relationship_pipeline.errors import BadInput, PipelineError
+from relationship_pipeline.layout import Layout
 from relationship_pipeline.settings import Settings
 
 STOP_SECONDS = 20
@@ -62,7 +64,8 @@ def backfill(first: str | None, last: str | None) -> None:
             f"{first if first < record.first_month else last} is outside the collection window: this consent covers "
             f"{record.first_month} to {running}"
         )
-    run_months(settings, month_range(first, last))
+    with running_tenant(settings) as ready:
+        run_months(ready, month_range(first, last))
 
 
 def run_months(settings: Settings, months: list[str]) -> None:
@@ -88,8 +91,8 @@ def refresh() -> None:
     data_dir.prepare(settings)
     ControlLedger(settings.layout).require(Purpose.COLLECT)
     months = operations.refresh_months(settings, settings.now())
-    with progress() as report:
-        outcome = run_refresh(settings, months, report)
+    with running_tenant(settings) as ready, progress() as report:
+        outcome = run_refresh(ready, months, report)
     if outcome.failed:
         raise PipelineError("; ".join(outcome.failed.values()))
     click.echo(f"refreshed {', '.join(months)} and published")
@@ -101,15 +104,19 @@ def dev(port: int) -> None:
     """Dagster UI and daemon on loopback, with this data directory's Dagster home, until Ctrl-C or SIGTERM."""
     settings = data_dir.open_settings()
     layout = data_dir.prepare(settings)
-    environment = {**os.environ, "DAGSTER_HOME": str(layout.dagster_home), "RELATIONSHIP_DATA_DIR": str(layout.root)}
-    command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
-    command += ["-w", str(layout.dagster_home / "workspace.yaml")]
+    with running_tenant(settings):
+        sys.exit(_run_until_stopped(_dagster_dev(layout, port), layout))
+
+
+def _dagster_dev(layout: Layout, port: int) -> list[str]:
     click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)", err=True)
-    sys.exit(_run_until_stopped(command, environment))
+    workspace = str(layout.dagster_home / "workspace.yaml")
+    return [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", workspace]
 
 
-def _run_until_stopped(command: list[str], environment: dict[str, str]) -> int:
+def _run_until_stopped(command: list[str], layout: Layout) -> int:
     """Run a command in a process group of its own; on SIGTERM or Ctrl-C stop the whole group, children's children too."""
+    environment = {**os.environ, "DAGSTER_HOME": str(layout.dagster_home), "RELATIONSHIP_DATA_DIR": str(layout.root)}
     child = subprocess.Popen(command, env=environment, start_new_session=True)
     stopped = False
 

@@ -17,14 +17,17 @@ from relationship_pipeline.consent.epoch_ledger import create_epoch_ledger
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.consent import (
     CONSENT_TEXT_VERSION,
+    ENDED_STATES,
     ConsentLevel,
     ConsentRecord,
     ConsentState,
     Purpose,
+    may_change,
     refusal,
 )
+from relationship_pipeline.domain.erasure import Erasure, ErasureState, requested
 from relationship_pipeline.domain.months import backfill_months
-from relationship_pipeline.durable import make_folder
+from relationship_pipeline.durable import fsync_folder, make_folder
 from relationship_pipeline.errors import ConsentRefused, Refused
 from relationship_pipeline.layout import Layout
 
@@ -43,6 +46,46 @@ create table if not exists consent_event (
     first_month text not null,
     reason text not null
 );
+create table if not exists erasure (
+    epoch text primary key,
+    state text not null,
+    working_on text,
+    blocked text not null default '',
+    source text not null,
+    reason text not null,
+    requested_at text not null,
+    due_app text not null,
+    due_backup text not null,
+    facts text not null default '{}'
+);
+create table if not exists erasure_step (
+    epoch text not null,
+    state text not null,
+    reached_at text not null
+);
+create table if not exists directory_watch (
+    epoch text primary key,
+    first_miss_at text
+);
+create table if not exists clock (
+    id integer primary key check (id = 0),
+    last_seen_at text not null
+);
+create table if not exists worker (
+    pid integer not null,
+    started integer not null,
+    epoch text not null,
+    what text not null,
+    primary key (pid, started)
+);
+create table if not exists kept_opt_out (
+    digest text primary key,
+    kind text not null,
+    scopes text not null,
+    mode text not null,
+    made_at text not null,
+    since text
+);
 create table if not exists role_grant (
     role text not null,
     privilege text not null,
@@ -53,7 +96,11 @@ create table if not exists role (
 );
 insert or ignore into role values ('salesperson'), ('sales_manager'), ('guest');
 """
-_LAST = "select * from consent_event order by seq desc limit 1"
+_LAST = """
+select * from consent_event
+where epoch = coalesce(?, (select epoch from consent_event where reason = 'provided' order by seq desc limit 1))
+order by seq desc limit 1
+"""
 _FIRST_GRANTS = [(role, grant) for role in ("salesperson", "sales_manager") for grant in ("kpis", "who_knows_whom")]
 
 
@@ -86,11 +133,19 @@ class ControlLedger:
 
     def current(self) -> ConsentRecord | None:
         """The newest epoch's record, or None before the first consent."""
+        return self.record_of(None)
+
+    def record_of(self, epoch: str | None) -> ConsentRecord | None:
+        """An epoch's record as of its last event (None: the newest epoch's); None where there is none."""
         if not self.layout.control_ledger.exists():
             return None
         with self.connect() as connection:
-            row = connection.execute(_LAST).fetchone()
-        return _record(row) if row else None
+            return self._last(connection, epoch)
+
+    def live_epochs(self) -> list[str]:
+        """Epochs whose data stays: the newest one, unless its consent has ended."""
+        record = self.current()
+        return [record.epoch] if record is not None and record.state not in ENDED_STATES else []
 
     def history(self) -> list[tuple[ConsentRecord, str]]:
         """Every event with its reason, oldest first."""
@@ -129,18 +184,17 @@ class ControlLedger:
     ) -> tuple[ConsentRecord, bool]:
         """Record a consent; returns it and whether a new epoch began. Under a live consent the level changes (C1, C5).
 
-        `history_until` moves B1's window (the 12 whole months before it), for runs with a fixed `as_of`.
+        `history_until` moves B1's window (the 12 whole months before it), for runs with a fixed `as_of`. After a
+        withdrawal a new epoch starts from nothing while the deletion of the old one goes on (W6); an Exchange export
+        that was put into the inbox under the old consent goes with the old epoch. Raises Refused while the directory
+        withholds its confirmation.
         """
         with locked(self.layout.fence_lock), self.connect() as connection:
             live = self._last(connection)
-            if live is not None and live.state in (
-                ConsentState.WITHDRAWN,
-                ConsentState.PRESUMED_WITHDRAWN,
-                ConsentState.ERASING,
-            ):
+            if live is not None and live.state is ConsentState.PRESUMED_WITHDRAWN:
                 raise Refused(
-                    "consent cannot be given while the withdrawn one is being deleted; "
-                    "`relationship-pipeline erase run` finishes that"
+                    "the directory no longer shows the consent: grant it there, and it counts again by itself, "
+                    "or run `relationship-pipeline consent withdraw` first"
                 )
             renewed = live is not None and live.state in (ConsentState.GRANTED, ConsentState.SUSPECT)
             if renewed and live is not None:
@@ -148,9 +202,12 @@ class ControlLedger:
             else:
                 count = connection.execute("select count(distinct epoch) from consent_event").fetchone()[0]
                 epoch = f"e{count + 1:04d}-{secrets.token_hex(4)}"
+                if live is not None:
+                    self._hand_inbox_to(live.epoch)
                 granted_at, first_month = now, backfill_months(history_until or now)[0]
+                tree = make_folder(self.layout.epoch(epoch).root)
                 for name in ("lake", "insights", "published", "tmp", "spill", "stage", "exports"):
-                    make_folder(self.layout.epoch(epoch).root / name)
+                    make_folder(tree / name)
                 create_epoch_ledger(self.layout.epoch(epoch).ledger)
             record = ConsentRecord(
                 epoch=epoch,
@@ -169,21 +226,91 @@ class ControlLedger:
 
     def change_state(self, epoch: str, state: ConsentState, *, now: datetime, reason: str) -> ConsentRecord:
         """Append a new state for the epoch, under the exclusive lock: after this returns no commit of the epoch that
-        the new state forbids can happen. Repeating the present state changes nothing. Raises Refused for another
-        epoch than the newest."""
+        the new state forbids can happen. Repeating the present state changes nothing. Raises Refused for a change that
+        C6 does not know."""
         with locked(self.layout.fence_lock), self.connect() as connection:
-            last = self._last(connection)
-            if last is None or last.epoch != epoch:
-                raise Refused(f"epoch {epoch} is not the current one")
-            if last.state is state:
-                return last
-            record = replace(last, state=state, changed_at=now)
-            self._append(connection, record, reason)
+            return self._change(connection, epoch, state, now, reason)
+
+    def withdraw(
+        self,
+        epoch: str,
+        *,
+        now: datetime,
+        source: str,
+        reason: str,
+        admin: str | None = None,
+        since: datetime | None = None,
+    ) -> Erasure:
+        """Close the fence and record the deletion, in one transaction under the exclusive lock (W1, C6): when this
+        returns, no commit of the epoch can happen and its deadlines run (from `since`, for a withdrawal that was
+        presumed earlier). Repeating it changes nothing. Raises Refused for an epoch that never was."""
+        with locked(self.layout.fence_lock), self.connect() as connection:
+            found = read_erasure(connection, epoch)
+            if found is not None:
+                return found
+            self._change(connection, epoch, ConsentState.WITHDRAWN, now, reason, admin)
+            erasure = requested(epoch, since or now, source=source, reason=reason)
+            connection.execute(
+                "insert into erasure values (?, ?, ?, '', ?, ?, ?, ?, ?, '{}')",
+                (
+                    epoch,
+                    ErasureState.FENCED.value,
+                    None,
+                    source,
+                    reason,
+                    erasure.requested_at.isoformat(),
+                    erasure.due_app.isoformat(),
+                    erasure.due_backup.isoformat(),
+                ),
+            )
+            connection.executemany(
+                "insert into erasure_step values (?, ?, ?)",
+                [(epoch, state.value, now.isoformat()) for state in (ErasureState.REQUESTED, ErasureState.FENCED)],
+            )
+            return replace(erasure, state=ErasureState.FENCED, working_on=None)
+
+    def first_miss(self, epoch: str) -> datetime | None:
+        """When the directory first did not show the epoch's grant, in the row of misses under way (C6)."""
+        with self.connect() as connection:
+            row = connection.execute("select first_miss_at from directory_watch where epoch = ?", (epoch,)).fetchone()
+        return datetime.fromisoformat(row[0]) if row and row[0] else None
+
+    def set_first_miss(self, epoch: str, at: datetime | None) -> None:
+        with self.connect() as connection:
+            connection.execute(
+                "insert or replace into directory_watch values (?, ?)", (epoch, at.isoformat() if at else None)
+            )
+
+    def _change(
+        self,
+        connection: sqlite3.Connection,
+        epoch: str,
+        state: ConsentState,
+        now: datetime,
+        reason: str,
+        admin: str | None = None,
+    ) -> ConsentRecord:
+        last = self._last(connection, epoch)
+        if last is None:
+            raise Refused(f"there is no epoch {epoch}; `relationship-pipeline consent status` names the current one")
+        if last.state is state:
+            return last
+        if not may_change(last.state, state):
+            raise Refused(f"the consent of epoch {epoch} is {last.state.value} and cannot become {state.value}")
+        record = replace(last, state=state, changed_at=now, admin=admin or last.admin)
+        self._append(connection, record, reason)
         return record
 
-    def _last(self, connection: sqlite3.Connection) -> ConsentRecord | None:
-        row = connection.execute(_LAST).fetchone()
+    def _last(self, connection: sqlite3.Connection, epoch: str | None = None) -> ConsentRecord | None:
+        row = connection.execute(_LAST, (epoch,)).fetchone()
         return _record(row) if row else None
+
+    def _hand_inbox_to(self, epoch: str) -> None:
+        """Interfaces.md 5: what lies in `inbox/data_connect` belongs to the consent it was put there under."""
+        inbox, tree = self.layout.inbox_data_connect, self.layout.epoch(epoch).root
+        if inbox.is_dir() and not inbox.is_symlink() and tree.is_dir():
+            inbox.rename(tree / "inbox_data_connect")
+            fsync_folder(tree)
 
     def _append(self, connection: sqlite3.Connection, record: ConsentRecord, reason: str) -> None:
         connection.execute(
@@ -204,9 +331,31 @@ class ControlLedger:
         )
 
 
+def read_erasure(connection: sqlite3.Connection, epoch: str) -> Erasure | None:
+    """One deletion's row of the control ledger."""
+    row = connection.execute(
+        "select epoch, state, working_on, blocked, source, reason, requested_at, due_app, due_backup "
+        "from erasure where epoch = ?",
+        (epoch,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Erasure(
+        epoch=row[0],
+        state=ErasureState(row[1]),
+        working_on=ErasureState(row[2]) if row[2] else None,
+        blocked=row[3],
+        source=row[4],
+        reason=row[5],
+        requested_at=datetime.fromisoformat(row[6]),
+        due_app=datetime.fromisoformat(row[7]),
+        due_backup=datetime.fromisoformat(row[8]),
+    )
+
+
 def _has_schema(connection: sqlite3.Connection) -> bool:
-    found = connection.execute("select 1 from sqlite_master where name = 'consent_event'").fetchone()
-    return found is not None
+    found = connection.execute("select count(*) from sqlite_master where type = 'table'").fetchone()
+    return bool(found[0])
 
 
 def _record(row: tuple[object, ...]) -> ConsentRecord:

@@ -23,16 +23,6 @@ from relationship_pipeline.durable import put_bytes
 from relationship_pipeline.errors import Refused
 from relationship_pipeline.layout import Layout
 
-_KEPT_SCHEMA = """
-create table if not exists kept_opt_out (
-    digest text primary key,
-    kind text not null,
-    scopes text not null,
-    mode text not null,
-    made_at text not null,
-    since text
-)
-"""
 KEPT_KINDS = frozenset({Kind.USER, Kind.ADDRESS, Kind.DOMAIN})
 """C5: what a person or administrator did by hand about people; group ids are settings of one consent."""
 
@@ -90,7 +80,6 @@ class OptOuts:
     def kept(self) -> KeptOptOuts:
         """What was opted out by hand, in this epoch or before it, as hashes."""
         with self.control.connect() as connection:
-            connection.execute(_KEPT_SCHEMA)
             rows = connection.execute("select digest, kind, scopes, mode, made_at, since from kept_opt_out").fetchall()
         return KeptOptOuts(optout_key(self.layout) if rows else b"", {str(row[0]): row for row in rows})
 
@@ -136,7 +125,6 @@ class OptOuts:
             ):
                 digest.update(repr(connection.execute(query).fetchall()).encode())
         with self.control.connect() as connection:
-            connection.execute(_KEPT_SCHEMA)
             digest.update(repr(connection.execute("select * from kept_opt_out order by 1").fetchall()).encode())
         return digest.hexdigest()[:16]
 
@@ -151,7 +139,6 @@ class OptOuts:
         digest = _digest(optout_key(self.layout, create=True), entry.kind, entry.subject)
         since = entry.since.isoformat() if entry.since else None
         with self.control.connect() as connection:
-            connection.execute(_KEPT_SCHEMA)
             connection.execute(
                 "insert or replace into kept_opt_out values (?, ?, ?, ?, ?, ?)",
                 (digest, entry.kind, scopes_text(entry.scopes), entry.mode, entry.made_at.isoformat(), since),
@@ -161,7 +148,6 @@ class OptOuts:
         if not self.layout.optout_key.exists():
             return 0
         with self.control.connect() as connection:
-            connection.execute(_KEPT_SCHEMA)
             return connection.execute(
                 "delete from kept_opt_out where digest = ?", (_digest(optout_key(self.layout), kind, subject),)
             ).rowcount

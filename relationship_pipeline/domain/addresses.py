@@ -18,7 +18,7 @@ _INSIDE_ANGLES = re.compile(r"<([^<>]*)>")
 _PREFIX = re.compile(r"(?:mailto|smtp):", re.IGNORECASE)
 _LEGACY_DN = re.compile(r"(?:(?:x500|ex):)?(/o=.+)", re.IGNORECASE | re.DOTALL)
 _QUOTES = "'\"`‘’“”"
-_LOCAL = re.compile(r"[^\s\x00-\x20\x7f<>()\[\],;:\\\"@]+")
+_LOCAL = re.compile(r"[^\s\x00-\x20\x7f<>@]+")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 BULK_LOCAL_PART = re.compile(

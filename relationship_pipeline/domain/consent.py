@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -35,6 +35,24 @@ class Purpose(StrEnum):
 
 LIVE_STATES = frozenset({ConsentState.GRANTED, ConsentState.SUSPECT})
 """States under which an epoch's data stays and may be worked on."""
+
+ENDED_STATES = frozenset({ConsentState.WITHDRAWN, ConsentState.ERASING, ConsentState.ERASED})
+"""States that an epoch never leaves again for a live one."""
+
+_CHANGES = {
+    ConsentState.GRANTED: LIVE_STATES | ENDED_STATES | {ConsentState.PRESUMED_WITHDRAWN},
+    ConsentState.SUSPECT: LIVE_STATES | ENDED_STATES | {ConsentState.PRESUMED_WITHDRAWN},
+    ConsentState.PRESUMED_WITHDRAWN: ENDED_STATES | {ConsentState.GRANTED},
+    ConsentState.WITHDRAWN: ENDED_STATES,
+    ConsentState.ERASING: ENDED_STATES - {ConsentState.WITHDRAWN},
+    ConsentState.ERASED: frozenset({ConsentState.ERASED}),
+}
+
+
+def may_change(old: ConsentState, new: ConsentState) -> bool:
+    """C6: an epoch whose consent ended stays ended; consent given again is a new epoch (W6)."""
+    return new in _CHANGES.get(old, frozenset())
+
 
 CONSENT_TEXT_VERSION = "2026-11"
 CONSENT_SCOPE = "relationship analytics and who knows whom"
@@ -79,3 +97,34 @@ def refusal(record: ConsentRecord | None, purpose: Purpose) -> str | None:
     if record.level is ConsentLevel.AGGREGATED:
         return "the consent's level is aggregated, which cannot be collected yet: provide level identifiable"
     return None
+
+
+class Confirmation(StrEnum):
+    """What one look at the directory says about the application's grants."""
+
+    PRESENT = "present"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+    """An operational fault (secret expired, throttled, 403, outage): says nothing about consent (C6)."""
+
+
+MISSES_APART = timedelta(minutes=5)
+"""C6, graph.md 4.3: the directory's list of grants lags, so one miss only pauses."""
+
+
+def after_look(
+    state: ConsentState, first_miss: datetime | None, seen: Confirmation, now: datetime, *, only_suspect: bool
+) -> tuple[ConsentState, datetime | None]:
+    """The state after a look at the directory, with the first miss of the row of misses under way (C6).
+
+    `only_suspect`: grant mode exchange_rbac, in which the directory cannot prove a withdrawal.
+    """
+    if state not in LIVE_STATES | {ConsentState.PRESUMED_WITHDRAWN} or seen is Confirmation.UNKNOWN:
+        return state, first_miss
+    if seen is Confirmation.PRESENT:
+        return ConsentState.GRANTED, None
+    if state is ConsentState.GRANTED or first_miss is None:
+        return ConsentState.SUSPECT, now
+    if state is ConsentState.SUSPECT and not only_suspect and now - first_miss >= MISSES_APART:
+        return ConsentState.PRESUMED_WITHDRAWN, first_miss
+    return state, first_miss

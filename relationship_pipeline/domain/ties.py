@@ -46,8 +46,8 @@ class TieConstants:
     months: float = 1.5
     """Weight of the logarithm of the calendar months with contact in the window."""
     strength_scale: float = 18.0
-    """The score at which a tie reaches 63 of 100. With the power it makes a strength read roughly as the chance in 100 of
-    contact within 30 days, as measured on two companies."""
+    """The score at which a tie reaches 63 of 100. With the power it makes a strength read roughly as the chance in 100
+    of contact within 30 days, as measured on real mail."""
     strength_power: float = 3.0
     strong_from: int = 70
     medium_from: int = 40

@@ -307,24 +307,27 @@ def _load(
     directed = bool(domains)
     session.execute(_macros())
     session.execute("create temp table tie_constants as select $k as k", {"k": dataclasses.asdict(constants)})
-    _attach(session, "evaluation_source", source, ("message_id", "sent_at", "sender"), "recipients")
     no_meetings = session.sql(
         "select '' as meeting_id, now() as start_at, '' as organizer, cast([] as varchar[]) as attendees limit 0"
     )
-    meeting_columns = ("meeting_id", "start_at", "organizer")
-    _attach(session, "evaluation_meeting_source", meetings or no_meetings, meeting_columns, "attendees")
     try:
+        _attach(session, "evaluation_source", source, ("message_id", "sent_at", "sender"), "recipients")
+        meeting_columns = ("meeting_id", "start_at", "organizer")
+        _attach(
+            session,
+            "evaluation_meeting_source",
+            no_meetings if meetings is None else meetings,
+            meeting_columns,
+            "attendees",
+        )
         session.execute(_sql("evaluation_messages"))
         session.execute(_sql("evaluation_meetings"))
     except duckdb.ConversionException:
         raise BadInput("sent_at or start_at holds something that is not a time; write ISO 8601 or timestamps") from None
     except duckdb.Error as error:
-        raise BadInput(f"the messages cannot be read: {type(error).__name__}; is the Parquet file whole?") from None
+        raise BadInput(f"the messages cannot be read ({type(error).__name__}); is the file whole?") from None
     session.execute(_sql("evaluation_addresses"), {"internal_domains": list(domains)})
-    [(messages, inside, outside)] = session.execute(
-        "select (select count(*) from evaluation_messages), count(*) filter (inside), count(*) filter (not inside) "
-        "from evaluation_addresses"
-    ).fetchall()
+    [(messages, inside, outside)] = session.execute(_sql("evaluation_sides")).fetchall()
     if not messages:
         raise BadInput("there are no messages with a time in the source")
     if directed and not (inside and outside):
@@ -347,7 +350,7 @@ def _attach(
         if not source.is_file():
             raise BadInput(f"{source}: no such file; --messages takes one Parquet file")
         try:
-            relation = session.read_parquet(str(source))
+            relation = session.cursor().read_parquet(str(source))
         except duckdb.Error:
             raise BadInput(f"{source}: not a readable Parquet file") from None
     else:
@@ -359,10 +362,7 @@ def _attach(
     if not types[listed].endswith("[]"):
         raise BadInput(f"column {listed} is {types[listed]}; it must be a list of addresses")
     needed = relation.select(*(duckdb.ColumnExpression(column) for column in (*plain, listed)))
-    if isinstance(source, Path):
-        needed.create_view(name)
-    else:
-        session.register(name, needed.to_arrow_reader())
+    session.register(name, needed.to_arrow_reader())
 
 
 def _default_cuts(session: duckdb.DuckDBPyConnection) -> tuple[datetime, list[datetime]]:

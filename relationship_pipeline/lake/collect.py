@@ -19,12 +19,19 @@ from relationship_pipeline.domain.addresses import X500, normalize_address
 from relationship_pipeline.domain.folders import LEFT_OUT
 from relationship_pipeline.domain.months import month_end, month_start
 from relationship_pipeline.durable import temp_path
-from relationship_pipeline.lake.engine import copy_to_parquet, create_table, open_engine, sql, storage_errors
+from relationship_pipeline.lake.engine import (
+    copy_to_parquet,
+    create_table,
+    create_view,
+    open_engine,
+    sql,
+    storage_errors,
+)
 from relationship_pipeline.lake.manifest import DataFile, Manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
 from relationship_pipeline.layout import Layout
-from relationship_pipeline.schemas import STAGED_EMAIL
+from relationship_pipeline.schemas import INSTANT, STAGED_EMAIL, STAGED_MEETING
 from relationship_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,13 +80,12 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
     mailboxes that were not read now. Raises Refused (another run holds the month), ConsentRefused, BadLake, and
     PipelineError when the disk is full; the old month stands then."""
     folder = collection.layout.epoch(collection.epoch).month(EMAIL_TABLE, month)
-    parameters = {"month_start": month_start(month), "month_end": month_end(month)}
     with _work(collection, EMAIL_TABLE, month) as engine:
         earlier = open_table(folder)
-        _register_rules(engine, collection, staged)
+        _register_rules(engine, collection, staged, month_start(month), month_end(month))
         engine.register("left_out_folders", _one_column("folder_class", sorted(LEFT_OUT)))
         _view_staged(engine, staged.files, STAGED_EMAIL)
-        create_table(engine, "read_copies", _model("read_copies"), parameters)
+        create_view(engine, "read_copies", _model("read_copies"))
         _resolve_odd_rows(engine, collection.directory)
         create_table(engine, "copies", _model("copies"))
         if earlier is not None and earlier.files:
@@ -89,7 +95,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
         create_table(engine, "ranked_copies", _model("ranked_copies"), {"cap": collection.settings.batch_cap})
         hidden = [address for (address,) in engine.execute(_model("hidden_here")).fetchall()]
         part = _write_part(engine, folder, EMAIL_TABLE, _model("email"), {"hidden": hidden})
-        quality, first_at, last_at = _email_quality(engine, staged, parameters)
+        quality, first_at, last_at = _email_quality(engine, staged)
         return commit_manifest(
             folder,
             epoch=collection.epoch,
@@ -103,8 +109,80 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
         )
 
 
+def collect_meetings(collection: Collection, month: str, staged: Staged) -> Manifest:
+    """Replace the month of the lake table `meetings`; otherwise as `collect_emails`."""
+    folder = collection.layout.epoch(collection.epoch).month(MEETINGS_TABLE, month)
+    return _collect_calendar(collection, MEETINGS_TABLE, month, folder, (month_start(month), month_end(month)), staged)
+
+
+def collect_planned_meetings(collection: Collection, start: datetime, end: datetime, staged: Staged) -> Manifest:
+    """Replace the lake table `planned_meetings` by the meetings that start in [start, end) (B4); nothing that an
+    earlier run had collected stays. Raises as `collect_emails`."""
+    folder = collection.layout.epoch(collection.epoch).table(PLANNED_TABLE)
+    return _collect_calendar(collection, PLANNED_TABLE, None, folder, (start, end), staged)
+
+
+def _collect_calendar(
+    collection: Collection,
+    table: str,
+    month: str | None,
+    folder: Path,
+    interval: tuple[datetime, datetime],
+    staged: Staged,
+) -> Manifest:
+    include_private = {"include_private": collection.settings.meetings.include_private}
+    with _work(collection, table, month) as engine:
+        earlier = open_table(folder) if month else None
+        _register_rules(engine, collection, staged, *interval)
+        _view_staged(engine, staged.files, STAGED_MEETING)
+        create_view(engine, "read_meetings", _model("read_meetings"))
+        create_table(engine, "meeting_people", _model("meeting_people"))
+        _register_resolved(engine, collection.directory, "meeting_people")
+        create_table(engine, "resolved_people", _model("resolved_people"))
+        create_table(engine, "meeting_copies", _model("meeting_copies"), include_private)
+        if earlier is not None and earlier.files:
+            files = [str(path) for path in earlier.paths(folder)]
+            engine.execute(f"insert into meeting_copies by name {_model('earlier_meetings')}", {"files": files})
+        create_table(engine, "ranked_meetings", _model("ranked_meetings"))
+        hidden = [address for (address,) in engine.execute(_model("hidden_in_meetings")).fetchall()]
+        part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
+        quality, first_at, last_at = _meeting_quality(engine, staged)
+        return commit_manifest(
+            folder,
+            epoch=collection.epoch,
+            table=table,
+            month=month,
+            files=part,
+            fence=collection.fence,
+            quality=quality,
+            first_at=first_at,
+            last_at=last_at,
+        )
+
+
+def _meeting_quality(
+    engine: duckdb.DuckDBPyConnection, staged: Staged
+) -> tuple[dict[str, Any], datetime | None, datetime | None]:
+    """The quality record of meetings: copies_read = distinct_meetings + duplicates + sum(dropped)."""
+    counts = _one_row(engine, _model("meeting_counts"))
+    dropped = dict(staged.rejected)
+    for model in ("unread_meetings", "dropped_meetings"):
+        for reason, copies in engine.execute(_model(model)).fetchall():
+            dropped[reason] = dropped.get(reason, 0) + copies
+    quality = {
+        "copies_read": counts["distinct_meetings"] + counts["duplicates"] + sum(dropped.values()),
+        "distinct_meetings": counts["distinct_meetings"],
+        "duplicates": counts["duplicates"],
+        "dropped": dict(sorted(dropped.items())),
+        "unresolved_addresses": counts["unresolved_addresses"],
+        "kept_earlier": counts["kept_earlier"],
+        **_reading(staged, list(staged.partial_reasons)),
+    }
+    return quality, counts["first_at"], counts["last_at"]
+
+
 def _email_quality(
-    engine: duckdb.DuckDBPyConnection, staged: Staged, parameters: dict[str, Any]
+    engine: duckdb.DuckDBPyConnection, staged: Staged
 ) -> tuple[dict[str, Any], datetime | None, datetime | None]:
     """The quality record of B9, and when the first and last copy were received.
 
@@ -112,8 +190,9 @@ def _email_quality(
     """
     counts = _one_row(engine, _model("email_counts"))
     dropped = dict(staged.rejected)
-    dropped |= dict(engine.execute(_model("left_unread"), parameters).fetchall())
-    dropped |= dict(engine.execute(_model("dropped_copies")).fetchall())
+    for model in ("unread_copies", "dropped_copies"):
+        for reason, copies in engine.execute(_model(model)).fetchall():
+            dropped[reason] = dropped.get(reason, 0) + copies
     if counts["meeting_messages"]:
         dropped["meeting_message"] = counts["meeting_messages"]
     reasons = list(staged.partial_reasons)
@@ -153,9 +232,8 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
     layout, settings = collection.layout, collection.settings
     epoch = layout.epoch(collection.epoch)
     what = f"{table} of {month}" if month else table
-    name = f"{table}-{month}" if month else table
     with (
-        only_one(layout.work_lock(name), what),
+        only_one(layout.table_lock(table, month), what),
         storage_errors(f"writing {what}"),
         open_engine(epoch.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):
@@ -163,11 +241,20 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
         yield engine
 
 
-def _register_rules(engine: duckdb.DuckDBPyConnection, collection: Collection, staged: Staged) -> None:
+def _register_rules(
+    engine: duckdb.DuckDBPyConnection, collection: Collection, staged: Staged, starts: datetime, ends: datetime
+) -> None:
+    """Register what decides which rows get in: readable, hidden, hidden_domains, done, bounds."""
+    import pyarrow as pa
+
     engine.register("readable", collection.rules.readable)
     engine.register("hidden", collection.rules.hidden)
     engine.register("hidden_domains", collection.rules.hidden_domains)
-    engine.register("done", _one_column("mailbox", sorted(staged.read_mailboxes)))
+    mailboxes = sorted(staged.read_mailboxes | staged.read_since.keys())
+    done = pa.schema([("mailbox", pa.string()), ("since", INSTANT)])
+    engine.register("done", pa.table([mailboxes, [staged.read_since.get(name) for name in mailboxes]], schema=done))
+    bounds = pa.schema([("starts", INSTANT), ("ends", INSTANT)])
+    engine.register("bounds", pa.table([[starts], [ends]], schema=bounds))
 
 
 def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schema: pa.Schema) -> None:
@@ -176,36 +263,48 @@ def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schem
 
     paths = [str(path) for path in files]
     if paths:
-        engine.read_parquet(paths, filename=True, file_row_number=True).create_view("staged")
+        engine.read_parquet(paths, filename=True, file_row_number=True, hive_partitioning=False).create_view("staged")
     else:
         row_names = [pa.field("filename", pa.string()), pa.field("file_row_number", pa.int64())]
         engine.register("staged", pa.schema([*schema, *row_names]).empty_table())
 
 
 def _resolve_odd_rows(engine: duckdb.DuckDBPyConnection, directory: Directory) -> None:
-    """Tables odd_addresses and odd_rows: addresses that need more than lower case, each distinct one seen once."""
-    import pyarrow as pa
-
+    """Tables odd_addresses and odd_rows: rows with addresses that need more than lower case."""
     create_table(engine, "odd_addresses", _model("odd_addresses"))
-    raw = [text for (text,) in engine.execute("select distinct raw from odd_addresses order by raw").fetchall()]
-    legacy = _legacy_addresses(directory)
-    addresses = [_resolve(text, legacy) for text in raw]
-    schema = pa.schema([("raw", pa.string()), ("address", pa.string())])
-    engine.register("resolved", pa.table([raw, addresses], schema=schema))
+    _register_resolved(engine, directory, "odd_addresses")
     create_table(engine, "odd_rows", _model("odd_rows"))
 
 
-def _resolve(raw: str | None, legacy: dict[str, str | None]) -> str | None:
+def _register_resolved(engine: duckdb.DuckDBPyConnection, directory: Directory, table: str) -> None:
+    """Register resolved(raw, address): what the distinct `raw` texts of a table mean (N1, X500 by the directory)."""
+    import pyarrow as pa
+
+    raw = [text for (text,) in engine.table(table).project("raw").distinct().fetchall() if text is not None]
+    mapped = _mapped_by_directory(directory)
+    schema = pa.schema([("raw", pa.string()), ("address", pa.string())])
+    engine.register("resolved", pa.table([raw, [_resolve(text, mapped) for text in raw]], schema=schema))
+
+
+def _resolve(raw: str | None, mapped: dict[str, str | None]) -> str | None:
+    """N1: the address, or what the directory maps the text to where it is none."""
     address = normalize_address(raw)
-    return legacy.get(address) if address and address.startswith(X500) else address
+    if address is None:
+        return mapped.get((raw or "").strip().lower())
+    return mapped.get(address) if address.startswith(X500) else address
 
 
-def _legacy_addresses(directory: Directory) -> dict[str, str | None]:
-    """Primary address by the X500 key of a user."""
-    users = directory.users.select(["user_id", "primary_address"]).to_pylist()
+def _mapped_by_directory(directory: Directory) -> dict[str, str | None]:
+    """Primary address by what is no address but names a user: X500 keys, and principal names that are malformed."""
+    users = directory.users.select(["user_id", "primary_address", "user_principal_name"]).to_pylist()
     primary = {user["user_id"]: user["primary_address"] for user in users}
     rows = directory.addresses.to_pylist()
-    return {row["address"]: primary.get(row["user_id"]) for row in rows if row["address"].startswith(X500)}
+    mapped = {row["address"]: primary.get(row["user_id"]) for row in rows if row["address"].startswith(X500)}
+    for user in users:
+        name = (user["user_principal_name"] or "").strip().lower()
+        if name and normalize_address(name) is None:
+            mapped[name] = user["primary_address"]
+    return mapped
 
 
 def _write_part(

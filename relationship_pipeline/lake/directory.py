@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from relationship_pipeline.durable import temp_path
 from relationship_pipeline.lake.manifest import Manifest
-from relationship_pipeline.lake.reader import open_table
-from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
+from relationship_pipeline.lake.tables import load_tables, store_tables
+from relationship_pipeline.lake.writer import CommitFence
 from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.sources.base import Directory
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 DIRECTORY_TABLE = "directory"
 FILES = ("users", "addresses", "group_members", "domains")
@@ -25,29 +24,17 @@ FILES = ("users", "addresses", "group_members", "domains")
 
 def load_directory(epoch: EpochLayout) -> Directory | None:
     """The last committed reading, None before the first. Raises BadLake."""
-    import pyarrow.parquet as pq
-
-    folder = epoch.table(DIRECTORY_TABLE)
-    manifest = open_table(folder)
-    if manifest is None:
+    loaded = load_tables(epoch, DIRECTORY_TABLE)
+    if loaded is None:
         return None
-    tables = {file.table: pq.read_table(folder / file.name, partitioning=None) for file in manifest.files}
+    manifest, tables = loaded
     return Directory(read_at=manifest.created_at, **{name: tables[name] for name in FILES})
 
 
 def store_directory(epoch: EpochLayout, directory: Directory, fence: CommitFence) -> tuple[Directory, Manifest]:
     """Commit a reading, with those it no longer lists kept as gone. Raises ConsentRefused from the fence."""
-    import pyarrow.parquet as pq
-
     merged = keep_gone(load_directory(epoch), directory)
-    folder = epoch.table(DIRECTORY_TABLE)
-    files = []
-    for name in FILES:
-        temp = temp_path(folder, ".parquet")
-        table = getattr(merged, name)
-        pq.write_table(table.sort_by([(column, "ascending") for column in table.column_names[:2]]), temp, compression="zstd")
-        files.append(adopt_part(temp, name, table.num_rows))
-    manifest = commit_manifest(folder, epoch=epoch.epoch, table=DIRECTORY_TABLE, month=None, files=files, fence=fence)
+    manifest = store_tables(epoch, DIRECTORY_TABLE, {name: getattr(merged, name) for name in FILES}, fence)
     return merged, manifest
 
 
@@ -60,7 +47,9 @@ def keep_gone(earlier: Directory | None, now: Directory) -> Directory:
     if earlier is None:
         return now
     listed = now.users.column("user_id")
-    missing = earlier.users.filter(pc.invert(pc.is_in(earlier.users.column("user_id"), value_set=listed.combine_chunks())))
+    missing = earlier.users.filter(
+        pc.invert(pc.is_in(earlier.users.column("user_id"), value_set=listed.combine_chunks()))
+    )
     if not missing.num_rows:
         return now
     position = missing.schema.get_field_index("is_gone")
@@ -68,9 +57,11 @@ def keep_gone(earlier: Directory | None, now: Directory) -> Directory:
     theirs = earlier.addresses.filter(
         pc.and_(
             pc.is_in(earlier.addresses.column("user_id"), value_set=missing.column("user_id").combine_chunks()),
-            pc.invert(pc.is_in(earlier.addresses.column("address"), value_set=now.addresses.column("address").combine_chunks())),
+            pc.invert(
+                pc.is_in(
+                    earlier.addresses.column("address"), value_set=now.addresses.column("address").combine_chunks()
+                )
+            ),
         )
     )
-    return replace(
-        now, users=pa.concat_tables([now.users, gone]), addresses=pa.concat_tables([now.addresses, theirs])
-    )
+    return replace(now, users=pa.concat_tables([now.users, gone]), addresses=pa.concat_tables([now.addresses, theirs]))

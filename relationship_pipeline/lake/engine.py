@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.durable import make_folder, temp_path
 from relationship_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 MEMORY_SHARE = 0.6
 ROW_GROUP = 122_880
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SPILL_LOCK = "in-use.lock"
+"""flock in an engine's spill folder, held while the engine lives."""
 
 
 def default_memory_limit() -> str:
@@ -33,24 +39,28 @@ def open_engine(
     spill: Path, *, memory_limit: str | None = None, threads: int | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory DuckDB with the project's habits (architecture.md 4). `spill` holds personal data while a query
-    needs it: a folder of the epoch's tree. Time zone is UTC."""
+    needs it: a folder of the epoch's tree, in which each engine has a folder of its own (DuckDB's spill files of two
+    processes would have the same names) that goes with it, or by the janitor when the process is killed. Time zone is
+    UTC."""
     import duckdb
+
+    own = make_folder(temp_path(spill))
 
     config: dict[str, Any] = {
         "memory_limit": memory_limit or default_memory_limit(),
         "threads": str(threads or os.cpu_count() or 1),
-        "temp_directory": str(spill),
+        "temp_directory": str(own / "duckdb"),
         "preserve_insertion_order": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
-    connection = duckdb.connect(":memory:", config=config)
     try:
-        connection.execute("set enable_progress_bar = false")
-        connection.execute("set TimeZone = 'UTC'")
-        yield connection
+        with locked(own / SPILL_LOCK, wait=False), closing(duckdb.connect(":memory:", config=config)) as connection:
+            connection.execute("set enable_progress_bar = false")
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
     finally:
-        connection.close()
+        shutil.rmtree(own, ignore_errors=True)
 
 
 @contextmanager
@@ -60,19 +70,20 @@ def storage_errors(doing: str) -> Iterator[None]:
 
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        if not is_disk_full(error):
             raise
-        raise PipelineError(_disk_full(doing)) from error
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        text = str(error)
-        if any(os.strerror(code) in text for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)) or "max_temp" in text:
-            raise PipelineError(_disk_full(doing)) from error
-        raise
+        raise PipelineError(
+            f"disk full while {doing}; what stood before still stands: free some space and run this again"
+        ) from error
 
 
-def _disk_full(doing: str) -> str:
-    return f"disk full while {doing}; what stood before still stands: free some space and run this again"
+def is_disk_full(error: Exception) -> bool:
+    """Whether an error of the operating system or of DuckDB says that no more can be written."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    text = str(error)
+    return any(os.strerror(code) in text for code in _FULL) or "max_temp_directory_size" in text
 
 
 @cache
@@ -82,11 +93,15 @@ def sql(package: str, name: str) -> str:
 
 
 def copy_to_parquet(
-    connection: duckdb.DuckDBPyConnection, query: str, target: Path, parameters: dict[str, Any] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    target: Path,
+    parameters: dict[str, Any] | None = None,
+    compression: str = "zstd",
 ) -> int:
-    """Write a query's rows as one zstd Parquet file and return their number. `query` is text of this package; values
-    are bound. Not durable by itself: the caller adopts the file (lake/writer.py)."""
-    statement = f"copy ({query}) to $target (format parquet, compression zstd, row_group_size {ROW_GROUP})"
+    """Write a query's rows as one Parquet file and return their number. `query` and `compression` are texts of this
+    package; values are bound. Not durable by itself: the caller adopts the file (lake/writer.py)."""
+    statement = f"copy ({query}) to $target (format parquet, compression {compression}, row_group_size {ROW_GROUP})"
     row = connection.execute(statement, {**(parameters or {}), "target": str(target)}).fetchone()
     return int(row[0]) if row else 0
 
@@ -96,3 +111,8 @@ def create_table(
 ) -> None:
     """Materialise a query's rows as a temporary table. `name` and `query` are texts of this package."""
     connection.execute(f"create or replace temp table {name} as {query}", parameters)
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+    """Name a query. `name` and `query` are texts of this package."""
+    connection.execute(f"create or replace temp view {name} as {query}")

@@ -10,7 +10,7 @@ PUBLISHED = ["published_insights", "insights_report"]
 REFRESHED = ["directory", "crm_records", "planned_meetings", *MONTHLY, *DERIVED, *PUBLISHED, "backups"]
 
 
-def asset_jobs(months: dg.PartitionsDefinition) -> list[dg.UnresolvedAssetJobDefinition]:
+def asset_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
     return [
         dg.define_asset_job(
             "read_sources",
@@ -20,13 +20,11 @@ def asset_jobs(months: dg.PartitionsDefinition) -> list[dg.UnresolvedAssetJobDef
         dg.define_asset_job(
             "daily_refresh",
             selection=REFRESHED,
-            partitions_def=months,
             description="Read what is new in the months that are due, then derive and publish once (B3).",
         ),
         dg.define_asset_job(
             "backfill_year",
             selection=MONTHLY,
-            partitions_def=months,
             description="Collect months and derive their interactions. `build_insights` publishes.",
         ),
         dg.define_asset_job(

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from relationship_pipeline.definitions import build_definitions
-from relationship_pipeline.operations import watch_progress
+from relationship_pipeline.operations.work import watch_progress
 from relationship_pipeline.orchestration.schedules import range_tags
 from relationship_pipeline.settings import Settings
 

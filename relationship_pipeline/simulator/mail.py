@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 from relationship_pipeline.simulator.hashing import MASK, mix, poisson, stream_of_chance, unit
 from relationship_pipeline.simulator.meetings import Meeting, Meetings
-from relationship_pipeline.simulator.people import Recipient
+from relationship_pipeline.simulator.people import TEAM_SIZE, Recipient
 from relationship_pipeline.simulator.streams import Stream, Streams
 from relationship_pipeline.simulator.times import DAY, HOUR, MONTH_DAYS, epoch, third_bounds
 
@@ -94,7 +94,7 @@ class Mail:
         if end <= self.streams.start - 40 * DAY or start >= self.streams.end:
             return []
         kinds = {"client": self._client, "internal": self._internal, "team": self._team, "bulk": self._bulk,
-                 "company": self._company, "flood": self._flood}  # fmt: skip
+                 "company": self._company}  # fmt: skip
         emails: list[Email] = []
         kinds[stream.kind](stream, third, start, end, rng, emails)
         if self.realism.meeting_messages:
@@ -102,6 +102,26 @@ class Mail:
                 emails += self._meeting_messages(meeting)
         users = self.people.users
         return [email for email in emails if email.sender_index < 0 or users[email.sender_index].active_at(email.sent)]
+
+    def flood_size(self, flood: Stream, day: int) -> int:
+        """How many messages flood a giant mailbox on a day (days since 1970), without making them."""
+        return poisson(stream_of_chance(mix(flood.key ^ day)), flood.rate / MONTH_DAYS)
+
+    def flood(self, flood: Stream, day: int) -> list[Email]:
+        """Those messages: requests from many companies, one message a conversation, none sent in the last seconds."""
+        people = self.people
+        rng = stream_of_chance(mix(flood.key ^ day))
+        draw, bits = rng.random, rng.getrandbits
+        to = (people.internal(flood.owner),)
+        emails = []
+        for _ in range(poisson(rng, flood.rate / MONTH_DAYS)):
+            key = bits(64)
+            sent = day * DAY + int((DAY - 30) * draw())
+            company = int(people.companies * draw())
+            place = int(people.company(company).size * draw())
+            sender = people.outside(company, place)
+            emails.append(Email(key, key << 64 | key, sent, 0, sent, sender, -1, to, (), flood.members))
+        return emails
 
     def _conversations(self, stream: Stream, start: int, end: int, rng: random.Random, scale: float = 1.0) -> int:
         meeting_part = 1 - self.realism.meeting_messages if stream.kind != "bulk" else 1.0
@@ -169,9 +189,15 @@ class Mail:
             while True:
                 key = rng.getrandbits(64)
                 me, mate = s.members[writer], s.members[1 - writer]
-                email = Email(key, conversation, opened, depth, sent, self.people.internal(me, key >> 30), me,
-                              (self.people.internal(mate, key >> 14),), (), s.members)  # fmt: skip
-                out.append(self._roughen(email))
+                to = (self.people.internal(mate, key >> 14),)
+                private = self.people.personal(me) if key & 31 == 0 else None
+                if private:
+                    # From home, by the person's outside address: for the company this is mail from a stranger.
+                    out.append(Email(key, conversation, opened, depth, sent, private, -1, to, (), (mate,)))
+                else:
+                    sender = self.people.internal(me, key >> 30)
+                    email = Email(key, conversation, opened, depth, sent, sender, me, to, (), s.members)
+                    out.append(self._roughen(email))
                 if draw() < self._draft_chance:
                     out.append(self._draft(key, conversation, opened, sent, me))
                 sent = _later(sent, 2.0, draw())
@@ -191,7 +217,7 @@ class Mail:
                 key = rng.getrandbits(64)
                 writer = s.members[int(draw() * len(s.members))]
                 if as_list:
-                    to: tuple[Recipient, ...] = (self.people.team_address(s.members[0] // 8),)
+                    to: tuple[Recipient, ...] = (self.people.team_address(s.owner // TEAM_SIZE),)
                 else:
                     to = tuple(self.people.internal(i, key >> 14) for i in s.members if i != writer)
                 email = Email(key, conversation, opened, depth, sent, self.people.internal(writer, key >> 30), writer,
@@ -213,18 +239,6 @@ class Mail:
             email = Email(key, key << 64 | mix(key), sent, 0, sent, sender, -1, (self.people.internal(me, key >> 30),),
                           (), s.members, bulk=True)  # fmt: skip
             out.append(self._roughen(email))
-
-    def _flood(self, s: Stream, third: int, start: int, end: int, rng: random.Random, out: list[Email]) -> None:
-        """Requests from many companies to one giant mailbox, one message a conversation."""
-        people, draw = self.people, rng.random
-        me = people.internal(s.owner)
-        for _ in range(poisson(rng, s.rate * (end - start) / DAY / MONTH_DAYS)):
-            key = rng.getrandbits(64)
-            sent = start + int((end - start) * draw())
-            company = int(people.companies * draw())
-            place = int(people.company(company).size * draw())
-            out.append(Email(key, key << 64 | mix(key), sent, 0, sent, people.outside(company, place), -1, (me,), (),
-                             s.members))  # fmt: skip
 
     def _company(self, s: Stream, third: int, start: int, end: int, rng: random.Random, out: list[Email]) -> None:
         """News to everybody about once a month, and the odd message with a very long list of recipients."""

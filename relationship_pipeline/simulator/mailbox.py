@@ -120,9 +120,39 @@ class Mailboxes:
                 part = self.begun(mailbox, third)
                 first = bisect_left(part, low, key=_received)
                 found += part[first : bisect_left(part, high, first, key=_received)]
+            if self.streams.flood(mailbox):
+                for day in range(low // DAY, (high - 1) // DAY + 1):
+                    found += [copy for copy in self.flooded(mailbox, day) if low <= copy.received < high]
         found += [copy for copy in self._delivered.get(mailbox, ()) if start <= copy.received < end]
         found.sort(key=_order)
         return found
+
+    def flooded(self, mailbox: int, day: int) -> list[Copy]:
+        """One day of a giant mailbox's extra mail: it stays in the inbox as it came, so that it can be counted unmade."""
+        stream = self.streams.flood(mailbox)
+        key = (mailbox, -day)
+        held = self._thirds.get(key)
+        if held is None and stream:
+            held = []
+            for email in self.mail.flood(stream, day):
+                number = mix(email.key ^ mix(self.seed ^ mailbox))
+                held.append(Copy(email, mailbox, number, email.sent + 1 + (number & 15), INBOX))
+            self._keep(key, held)
+        return held or []
+
+    def count(self, mailbox: int, start: int, end: int, now: int) -> int:
+        """How many copies `visible` would give; whole days of a giant mailbox's extra mail are not made for it."""
+        stream = self.streams.flood(mailbox)
+        low, high = max(start, self.streams.start), min(end, self.streams.end)
+        if stream is None or low % DAY or high % DAY or self._delivered or now < high:
+            return len(self.visible(mailbox, start, end, now))
+        ordinary = sum(
+            copy.visible(now)
+            for third in range(third_of(low) - 1, third_of(high - 1) + 1)
+            for copy in self.begun(mailbox, third)
+            if low <= copy.received < high
+        )
+        return ordinary + sum(self.mail.flood_size(stream, day) for day in range(low // DAY, high // DAY))
 
     def visible(self, mailbox: int, start: int, end: int, now: int) -> list[Copy]:
         """Copies received in [start, end) that Graph shows at `now`, oldest first."""
@@ -138,16 +168,19 @@ class Mailboxes:
         found = []
         for stream in self.streams.of_mailbox(mailbox):
             for email in self.mail.begun(stream, third):
-                if stream.kind == "client" or mailbox in email.members:
-                    copy = self.copy_of(email, mailbox)
-                    if copy is not None:
-                        found.append(copy)
+                copy = self.copy_of(email, mailbox)
+                if copy is not None:
+                    found.append(copy)
         found.sort(key=_order)
-        self._thirds[key] = found
-        self._held += len(found) + 8
+        self._keep(key, found)
+        return found
+
+    def _keep(self, key: tuple[int, int], copies: list[Copy]) -> None:
+        """Hold a part of a mailbox, and let go of those asked for longest ago."""
+        self._thirds[key] = copies
+        self._held += len(copies) + 8
         while self._held > self._capacity and len(self._thirds) > 1:
             self._held -= len(self._thirds.popitem(last=False)[1]) + 8
-        return found
 
     def copy_of(self, email: Email, mailbox: int) -> Copy | None:
         """The copy of a message in one of the mailboxes that hold it; None if its owner was not there at the time."""

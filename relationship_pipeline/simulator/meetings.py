@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from relationship_pipeline.simulator.hashing import mix, poisson, stream_of_chance, unit
-from relationship_pipeline.simulator.people import Recipient
+from relationship_pipeline.simulator.people import TEAM_SIZE, Recipient
 from relationship_pipeline.simulator.streams import Stream, Streams
 from relationship_pipeline.simulator.times import DAY, HOUR, MINUTE, MONTH_DAYS, third_bounds, third_of
 
@@ -56,6 +56,10 @@ class Meetings:
         self.people = streams.people
         self.realism = streams.people.scenario.realism
         self.rooms = [user.index for user in self.people.users if user.kind == "room"]
+
+    def room_of(self, team: int) -> int:
+        """The room that a team books: each has its own, so that a room's calendar asks few teams."""
+        return self.rooms[team % len(self.rooms)]
 
     def arranged(self, stream: Stream, third: int) -> list[Meeting]:
         """Single meetings whose invitation went out in this third."""
@@ -174,7 +178,7 @@ class Meetings:
         kinds = [(person, "optional" if place > 1 and uid >> place & 7 == 0 else "required")
                  for place, person in enumerate(invited)]  # fmt: skip
         if self.rooms and stream.kind != "client" and uid >> 28 & 3 == 0:
-            room = self.rooms[uid % len(self.rooms)]
+            room = self.room_of(stream.owner // TEAM_SIZE)
             kinds.append((self.people.internal(room), "resource"))
         return organizer, kinds
 

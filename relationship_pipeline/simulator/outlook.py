@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
+from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -114,8 +114,14 @@ class Outlook:
 
     def _count(self, call: Call, user: int, folder: int | None) -> Answer:
         _refuse_unknown(call.options, frozenset({"$filter"}))
-        copies = self._list(user, folder, call.options.get("$filter"), "")
-        return Answer(200, str(len(copies)).encode(), content_type="text/plain")
+        text = call.options.get("$filter")
+        window = query.parse_time_filter(text)
+        if folder is None and set(window.bounds) <= {"receivedDateTime"}:
+            low, high = window.of("receivedDateTime")
+            total = self.tenant.mailboxes.count(user, low, high, self.tenant.now)
+        else:
+            total = len(self._list(user, folder, text, ""))
+        return Answer(200, str(total).encode(), content_type="text/plain")
 
     # --- folders --------------------------------------------------------------------------------------------------
 
@@ -205,7 +211,7 @@ class Outlook:
         rows: list[dict[str, Any]] = []
         for text in wanted:
             try:
-                number = int.from_bytes(urlsafe_b64decode(text)[-8:-2], "big")
+                number = int.from_bytes(b64decode(text, altchars=b"_-")[-8:-2], "big")
                 rows.append({"sourceId": text, "targetId": ids.immutable(number << 16)})
             except ValueError:
                 detail = {"code": "ErrorInvalidIdMalformed", "message": "Id is malformed."}

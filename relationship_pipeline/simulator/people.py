@@ -244,6 +244,12 @@ class People:
         return Recipient(name, f"{local}@{self.domain}")
 
     @lru_cache(maxsize=65536)  # noqa: B019 - lives as long as the process
+    def personal(self, index: int) -> Recipient | None:
+        """A colleague's private address outside the company, for those who have one."""
+        user = self.users[index]
+        return Recipient(user.display_name, user.personal_address) if user.personal_address else None
+
+    @lru_cache(maxsize=65536)  # noqa: B019 - lives as long as the process
     def newsletter(self, company: int, local: str) -> Recipient:
         """The automatic sender of a company."""
         firm = self.company(company)

@@ -151,6 +151,8 @@ class GraphService:
             if rule.variant == "throttled":
                 answer = error(429, "temporarily_unavailable", "AADSTS90055: The server is too busy.")
                 answer.headers["Retry-After"] = str(max(1, round(rule.seconds)))
+        elif endpoint == "discovery" and not self.identity.knows(tenant):
+            answer = error(400, "invalid_tenant", "AADSTS90002: Tenant not found.")
         elif endpoint == "discovery":
             answer = Answer(200, msgspec.json.encode(self.identity.discovery(base, tenant)), "application/json")
         elif endpoint == "token" and method == "POST":

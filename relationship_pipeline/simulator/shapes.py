@@ -6,7 +6,7 @@ entry id; immutable ids are 51 bytes that begin 00 09 00 2E.
 
 from __future__ import annotations
 
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -36,6 +36,11 @@ MESSAGE_FIELDS = (
 BODY_FIELDS = frozenset({"body", "bodyPreview", "uniqueBody", "attachments", "internetMessageHeaders", "webLink"})
 
 
+def exchange_base64(raw: bytes) -> str:
+    """Base64 as Exchange writes ids: `-` for `/` and `_` for `+` (the other way round than RFC 4648's second alphabet)."""
+    return b64encode(raw, altchars=b"_-").decode()
+
+
 class MailboxIds:
     """Makes the ids of one mailbox."""
 
@@ -50,21 +55,21 @@ class MailboxIds:
 
     def conversation(self, conversation: bytes) -> str:
         """conversationId: 59 bytes, the last 16 the conversation's GUID (product.md B7)."""
-        return urlsafe_b64encode(self._conversation + conversation).decode()
+        return exchange_base64(self._conversation + conversation)
 
     def item(self, number: int, folder: int) -> str:
         """A default id: it holds the folder, so it changes on a move."""
         counters = folder.to_bytes(6, "big") + b"\x00\x00" + self._store + (number >> 16).to_bytes(6, "big")
-        return urlsafe_b64encode(self._item + counters + b"\x00\x00").decode()
+        return exchange_base64(self._item + counters + b"\x00\x00")
 
     def immutable(self, number: int) -> str:
         """An immutable id: it holds no folder."""
-        return urlsafe_b64encode(self._immutable + (number >> 16).to_bytes(6, "big") + b"\x00\x00").decode()
+        return exchange_base64(self._immutable + (number >> 16).to_bytes(6, "big") + b"\x00\x00")
 
     @lru_cache(maxsize=64)  # noqa: B019 - one small table a mailbox
     def folder(self, folder: int) -> str:
         """A folder's id; folders have no immutable form."""
-        return urlsafe_b64encode(self._folder + (0x100 + folder).to_bytes(6, "big") + b"\x00\x00").decode()
+        return exchange_base64(self._folder + (0x100 + folder).to_bytes(6, "big") + b"\x00\x00")
 
     def folder_number(self, folder_id: str) -> int | None:
         """The folder with this id; ids are case-sensitive."""

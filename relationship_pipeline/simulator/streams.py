@@ -5,7 +5,7 @@ streams it belongs to, so a message with copies in several mailboxes is found fr
 
 - `client`: one colleague's outside relations, alone or with a teammate who is on every message
 - `internal`: two teammates; `team`: a whole team; `company`: everybody; `bulk`: newsletters to one mailbox
-- `flood`: the extra mail of one giant mailbox
+- `flood`: the extra mail of one giant mailbox, single messages made day by day
 
 Rates are message copies per member and month.
 """
@@ -124,10 +124,12 @@ class Streams:
         found.append(self._stream("bulk", (index,), user.activity * _BULK_SHARE))
         rest = user.activity - sum(stream.rate for stream in found)
         found.append(self._stream("client", (index,), max(rest, user.activity * 0.2)))
-        giant = self.people.scenario.realism.giant_mailbox
-        if giant and index == self.busiest:
-            found.append(self._stream("flood", (index,), float(giant)))
         return tuple(found)
+
+    def flood(self, index: int) -> Stream | None:
+        """The extra mail of the giant mailbox, None for all others."""
+        giant = self.people.scenario.realism.giant_mailbox
+        return self._stream("flood", (index,), float(giant)) if giant and index == self.busiest else None
 
     def all(self) -> list[Stream]:
         """Every stream of the tenant once, in a fixed order."""

@@ -8,11 +8,11 @@ from functools import lru_cache
 from relationship_pipeline.simulator.mail import Email, Mail
 from relationship_pipeline.simulator.mailbox import Copy, Mailboxes
 from relationship_pipeline.simulator.meetings import Meeting, Meetings
-from relationship_pipeline.simulator.people import People
+from relationship_pipeline.simulator.people import TEAM_SIZE, People
 from relationship_pipeline.simulator.scenario import Scenario
 from relationship_pipeline.simulator.shapes import MailboxIds, on_calendar
 from relationship_pipeline.simulator.streams import Streams
-from relationship_pipeline.simulator.times import month_bounds, third_of
+from relationship_pipeline.simulator.times import DAY, month_bounds, third_of
 
 
 class Tenant:
@@ -46,7 +46,7 @@ class Tenant:
             if stream.kind in ("client", "internal", "team"):
                 found += [
                     meeting
-                    for meeting in self.meetings.starting(stream, start - 86400, end)
+                    for meeting in self.meetings.starting(stream, start - DAY, end)
                     if meeting.end > start and self.attends(meeting, mailbox)
                 ]
         if self.people.users[mailbox].kind == "room":
@@ -59,13 +59,21 @@ class Tenant:
         return on_calendar(meeting, mailbox, self.now) and self.people.users[mailbox].active_at(meeting.start)
 
     def _bookings(self, room: int, start: int, end: int) -> list[Meeting]:
-        """Meetings that booked a room: every team is asked, so this is for small tenants' room calendars only."""
+        """Meetings of the teams that book this room."""
         recipient = self.people.internal(room)
+        rooms = len(self.meetings.rooms)
+        teams = (self.scenario.users + TEAM_SIZE - 1) // TEAM_SIZE
+        streams = {
+            stream.key: stream
+            for team in range(self.meetings.rooms.index(room), teams, rooms)
+            for mailbox in self.people.team(team * TEAM_SIZE)
+            for stream in self.streams.of_mailbox(mailbox)
+            if stream.kind in ("internal", "team")
+        }
         return [
             meeting
-            for stream in self.streams.all()
-            if stream.kind in ("internal", "team")
-            for meeting in self.meetings.starting(stream, start - 86400, end)
+            for stream in streams.values()
+            for meeting in self.meetings.starting(stream, start - DAY, end)
             if meeting.end > start and any(a.person is recipient for a in meeting.attendees)
         ]
 
@@ -82,6 +90,12 @@ class Tenant:
                             copies.append(copy)
                     if copies:
                         yield email, copies
+        giant = self.streams.busiest
+        if self.streams.flood(giant):
+            for day in range(start // DAY, end // DAY):
+                for copy in self.mailboxes.flooded(giant, day):
+                    if copy.visible(self.now):
+                        yield copy.email, [copy]
         for email, copies in self.mailboxes.delivered():
             inside = [copy for copy in copies if start <= copy.received < end and copy.visible(self.now)]
             if inside:

@@ -109,6 +109,10 @@ class Identity:
         self._issued = 0
         self._checked: dict[str, dict[str, Any]] = {}
 
+    def knows(self, tenant: str) -> bool:
+        """Whether a tenant, by id or domain, exists."""
+        return self.registration.tenant_exists and tenant.lower() in (self.tenant_id, self.scenario.tenant_domain)
+
     def discovery(self, base: str, tenant: str) -> dict[str, Any]:
         """The OpenID configuration that MSAL reads first."""
         return {
@@ -129,8 +133,7 @@ class Identity:
         """Answer a client credentials request. Raises TokenError with the status and AADSTS number of graph.md 4.2."""
         form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         state, client = self.registration, form.get("client_id", "")
-        known = {self.tenant_id, self.scenario.tenant_domain}
-        if not state.tenant_exists or tenant.lower() not in known:
+        if not self.knows(tenant):
             raise TokenError(400, "invalid_request", 90002, f"Tenant '{tenant}' not found.")
         if form.get("grant_type") != "client_credentials":
             raise TokenError(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")

@@ -12,9 +12,11 @@ import hashlib
 import json
 import re
 import shutil
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,9 +28,16 @@ from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.addresses import X500, domain_of, normalize_address
 from relationship_pipeline.domain.folders import INBOX, OTHER, SENT, UNKNOWN, class_of_name
 from relationship_pipeline.domain.months import month_of, month_range
-from relationship_pipeline.durable import adopt_folder, make_folder, put_bytes, temp_path
+from relationship_pipeline.durable import TEMP_PREFIX, adopt_folder, make_folder, put_bytes
 from relationship_pipeline.errors import BadInput
-from relationship_pipeline.lake.engine import open_engine, sql, storage_errors
+from relationship_pipeline.lake.engine import (
+    copy_to_parquet,
+    create_table,
+    is_disk_full,
+    open_engine,
+    sql,
+    storage_errors,
+)
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Checkpoint, Directory, Progress, ReadScope, Staged
 
@@ -40,6 +49,9 @@ MODELS = "relationship_pipeline.sources.models"
 SPLIT_VERSION = "1"
 """Part of every stage key: changes when the split's rules do, so that nothing staged by older rules is read."""
 
+STAGE_FOLDER = "data_connect"
+"""Below the stage: a folder a split, named by its key."""
+
 MAX_LINE_BYTES = 64 * 2**20
 SLACK = timedelta(days=1)
 """How far after both the file's time and now a receivedDateTime may lie before it counts as impossible."""
@@ -49,6 +61,8 @@ CALENDAR_REACH = timedelta(days=3660)
 _DATASET = re.compile(r"(?:basicdataset_v\d\.)?([a-z]+)_v\d", re.IGNORECASE)
 _RECORD = "record.json"
 _NO_MONTH = "none"
+_CHUNK = 2**20
+_MONTH_ROWS = "select * exclude (bucket) from split_rows where bucket = $bucket"
 
 _RECIPIENT = {"emailAddress": {"name": "VARCHAR", "address": "VARCHAR"}}
 _ROW_INFORMATION = {
@@ -122,10 +136,11 @@ class ExportFile:
 
 
 class SplitRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What the split of one file found. `rejected` counts by month (or `none`) and reason; `mailboxes` says by mailbox
-    `rows`, `complete` or `incomplete` (summary rows tell the last two)."""
+    """Which file was split, and what was found: `rejected` rows by month (or `none`) and reason; by mailbox `rows`,
+    `complete` or `incomplete` (summary rows tell the last two)."""
 
-    months: dict[str, list[str]]
+    file: str
+    months: list[str]
     rejected: dict[str, dict[str, int]]
     mailboxes: dict[str, str]
 
@@ -243,13 +258,15 @@ class DataConnectSource:
         progress: Progress,
     ) -> tuple[list[tuple[Path, SplitRecord]], list[str]]:
         """Split every file that is not split yet; returns the splits and the titles of files that cannot be read."""
-        home = make_folder(stage / "data_connect")
+        home = make_folder(stage / STAGE_FOLDER)
+        keys = {str(file.path): _stage_key(file, folders) for file in files}
+        _sweep_stale(home, keys)
         splits, bad = [], []
         for number, file in enumerate(files, 1):
             checkpoint()
-            target = home / _stage_key(file, folders)
+            target = home / keys[str(file.path)]
             try:
-                with locked(home / f"{target.name}.lock"):
+                with locked(_split_lock(target)):
                     if not target.exists():
                         progress(f"reading export file {number} of {len(files)}")
                         self._split(file, target, folders)
@@ -274,22 +291,25 @@ class DataConnectSource:
             "max_object_size": MAX_LINE_BYTES,
             "latest": latest,
         }
-        temp = temp_path(target.parent)
+        temp = target.with_name(TEMP_PREFIX + target.name)
+        shutil.rmtree(temp, ignore_errors=True)
         try:
             with (
                 storage_errors(f"splitting {file.title}"),
                 open_engine(self._spill, memory_limit=self._memory_limit, threads=self._threads) as engine,
+                ThreadPoolExecutor(1) as checker,
             ):
                 if folders is not None:
                     engine.register("folders", folders.table())
                     default = {"inbox": INBOX, "sentitem": SENT}.get(file.dataset, UNKNOWN)
                     parameters["default_class"] = default
                 model = sql(MODELS, "split_events" if folders is None else "split_messages")
-                _copy_by_bucket(engine, model, temp, parameters, file)
-                record = _record(engine, temp)
+                whole = checker.submit(_check_whole, file)
+                _read_rows(engine, model, parameters, file)
+                whole.result()
+                record = _write_months(engine, make_folder(temp), file)
             if not record.months and not record.mailboxes and set(_reasons(record)) == {"not_json"}:
                 raise BadInput(f"{file.title} is not JSON lines; export it again or take it out of the folder")
-            _check_last_line(file)
             put_bytes(temp / _RECORD, msgspec.json.encode(record))
             with storage_errors(f"splitting {file.title}"):
                 adopt_folder(temp, target)
@@ -312,15 +332,17 @@ class DataConnectSource:
                 group = row.get("groupid") or row.get("pobjectid") or row.get("puser")
                 if group and row.get("id"):
                     members.setdefault(str(group).lower(), set()).add(str(row["id"]).lower())
-        wanted = sorted({group.strip().lower() for group in group_ids})
-        missing = [group for group in wanted if group not in members]
+        wanted = {group: group.strip().lower() for group in sorted(set(group_ids))}
+        missing = [key for key in wanted.values() if key not in members]
         if missing:
             raise BadInput(
                 f"GroupMembers_v0 does not list {len(missing)} of the {len(wanted)} groups that opt-outs or scope "
                 "name; export those groups too, or take them out (`relationship-pipeline opt-out list`)"
             )
         return [
-            {"group_id": group, "user_id": member} for group in wanted for member in sorted(_all_below(group, members))
+            {"group_id": group, "user_id": member}
+            for group, key in wanted.items()
+            for member in sorted(_all_below(key, members))
         ]
 
 
@@ -388,7 +410,8 @@ def _directory_tables(
         primary = [proxy for proxy in proxies if proxy.startswith("SMTP:")]
         principal = normalize_address(row.get("userprincipalname"))
         is_member = str(row.get("usertype") or "").lower() != "guest"
-        known = [normalize_address(text) for text in (row.get("mail"), *primary, row.get("userprincipalname"))]
+        texts = (row.get("mail"), *primary, row.get("userprincipalname"), *proxies)
+        known = [normalize_address(text) for text in texts]
         addresses = [address for address in known if address and not address.startswith(X500)]
         attributes = row.get("onpremisesextensionattributes") or {}
         attribute = attributes.get((opt_out_attribute or "").lower())
@@ -403,7 +426,7 @@ def _directory_tables(
             "opt_out_attribute": None if attribute is None else str(attribute),
             "is_gone": False,
         }
-        for address in (*known, *(normalize_address(proxy) for proxy in proxies)):
+        for address in known:
             if address:
                 owners.setdefault(address, user_id)
         if is_member:
@@ -438,9 +461,7 @@ def _staged(
 ) -> Staged:
     """What the splits hold of the months. Rejected rows without any usable time are counted in the newest month that
     the export holds, so that they are seen once."""
-    files = tuple(
-        target / name for target, record in splits for month in months for name in record.months.get(month, ())
-    )
+    files = [target / f"{month}.parquet" for target, record in splits for month in months if month in record.months]
     newest = max((month for _, record in splits for month in record.months), default=None)
     rejected: Counter[str] = Counter()
     states: dict[str, set[str]] = {}
@@ -463,7 +484,7 @@ def _staged(
     if has_summaries and missing:
         reasons.append(f"the export has no summary of {len(missing)} mailboxes")
     return Staged(
-        files=files,
+        files=tuple(files),
         rejected=dict(rejected),
         mailboxes={
             "expected": len(mailboxes),
@@ -475,6 +496,23 @@ def _staged(
         partial_reasons=tuple(reasons),
         not_provided=not_provided,
     )
+
+
+def _split_lock(split: Path) -> Path:
+    """flock of one split: held by whoever makes or removes it (the janitor too)."""
+    return split.with_name(f"{split.name}.lock")
+
+
+def _sweep_stale(home: Path, keys: Mapping[str, str]) -> None:
+    """Remove splits whose export file is gone or another one by now; `keys` are the present ones by file."""
+    for split in sorted(home.iterdir()):
+        record_file = split / _RECORD
+        if split.name.startswith(TEMP_PREFIX) or not record_file.is_file():
+            continue
+        file = msgspec.json.decode(record_file.read_bytes(), type=SplitRecord).file
+        if keys.get(file, split.name) != split.name or not Path(file).exists():
+            with suppress(BlockingIOError), locked(_split_lock(split), wait=False):
+                shutil.rmtree(split, ignore_errors=True)
 
 
 def _files_below(folder: Path, dataset: str) -> list[ExportFile]:
@@ -512,7 +550,7 @@ def _lines(file: ExportFile) -> Iterator[bytes]:
         with closing(opener(file.path, "rb")) as content:
             while line := content.readline(MAX_LINE_BYTES):
                 yield line
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
+    except (EOFError, zlib.error, OSError) as error:
         raise _unreadable(file, error) from None
 
 
@@ -579,21 +617,16 @@ def _literal_glob(path: Path) -> str:
     return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
-def _copy_by_bucket(
-    engine: duckdb.DuckDBPyConnection, model: str, target: Path, parameters: dict[str, Any], file: ExportFile
-) -> None:
+def _read_rows(engine: duckdb.DuckDBPyConnection, model: str, parameters: dict[str, Any], file: ExportFile) -> None:
+    """Read the file into the table `split_rows`. Raises BadInput when it cannot be read whole."""
     import duckdb
 
-    statement = f"copy ({model}) to $target (format parquet, compression zstd, partition_by (bucket))"
-    make_folder(target)
     try:
-        engine.execute(statement, {**parameters, "target": str(target)})
-    except duckdb.InvalidInputException as error:
+        create_table(engine, "split_rows", model, parameters)
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        if is_disk_full(error):
+            raise
         raise _unreadable(file, error) from None
-    except duckdb.IOException as error:
-        if "GZIP" in str(error) or "read" in str(error).lower():
-            raise _unreadable(file, error) from None
-        raise
 
 
 def _unreadable(file: ExportFile, error: Exception) -> BadInput:
@@ -604,9 +637,16 @@ def _unreadable(file: ExportFile, error: Exception) -> BadInput:
     )
 
 
-def _check_last_line(file: ExportFile) -> None:
-    """A plain file that was cut off in the middle of a row ends in an open one. Raises BadInput."""
-    if file.size == 0 or _is_gzip(file.path):
+def _check_whole(file: ExportFile) -> None:
+    """Raises BadInput for a packed file that is cut off or whose checksum does not fit (DuckDB 2.0 stops at damage
+    within a gzip stream without a word, and knows no checksum), and for a plain one that ends within a row."""
+    if _is_gzip(file.path):
+        try:
+            with gzip.open(file.path) as content:
+                while content.read(_CHUNK):
+                    pass
+        except (EOFError, zlib.error, OSError) as error:
+            raise _unreadable(file, error) from None
         return
     with file.path.open("rb") as content:
         content.seek(max(0, file.size - MAX_LINE_BYTES))
@@ -618,32 +658,25 @@ def _check_last_line(file: ExportFile) -> None:
             raise _unreadable(file, EOFError()) from None
 
 
-def _record(engine: duckdb.DuckDBPyConnection, folder: Path) -> SplitRecord:
-    """Sum up the buckets of a split; rejected and summary rows are counted and their files removed."""
-    months: dict[str, list[str]] = {}
-    rejected: dict[str, Counter[str]] = {}
-    mailboxes: dict[str, str] = {}
-    summaries: dict[str, str] = {}
-    for bucket in sorted(folder.iterdir()):
-        kind, _, detail = bucket.name.removeprefix("bucket=").partition(".")
-        files = sorted(str(path) for path in bucket.iterdir())
+def _write_months(engine: duckdb.DuckDBPyConnection, folder: Path, file: ExportFile) -> SplitRecord:
+    """Write `split_rows` month by month below the folder, and sum up what has no month."""
+    months: list[str] = []
+    rejected: dict[str, dict[str, int]] = {}
+    rows = engine.table("split_rows")
+    for bucket, count in sorted(rows.aggregate("bucket, count(*)").fetchall()):
+        kind, _, detail = bucket.partition(".")
         if kind == "rejected":
             reason, _, month = detail.rpartition(".")
-            count = engine.execute("select count(*) from read_parquet($files)", {"files": files}).fetchone()
-            rejected.setdefault(month, Counter())[reason] += count[0] if count else 0
-            shutil.rmtree(bucket)
-            continue
-        owners = engine.execute("select distinct mailbox from read_parquet($files)", {"files": files}).fetchall()
-        if kind == "summary":
-            summaries.update({mailbox: detail for (mailbox,) in owners if mailbox})
-            shutil.rmtree(bucket)
-        else:
-            months[kind] = [str(Path(file).relative_to(folder)) for file in files]
-            mailboxes.update({mailbox: "rows" for (mailbox,) in owners})
+            rejected.setdefault(month, {})[reason] = count
+        elif kind != "summary":
+            copy_to_parquet(engine, _MONTH_ROWS, folder / f"{bucket}.parquet", {"bucket": bucket}, "snappy")
+            months.append(bucket)
+    mailboxes = engine.execute(sql(MODELS, "split_mailboxes")).fetchall()
     return SplitRecord(
+        file=str(file.path),
         months=months,
-        rejected={month: dict(reasons) for month, reasons in rejected.items()},
-        mailboxes=mailboxes | summaries,
+        rejected=rejected,
+        mailboxes=dict(mailboxes),
     )
 
 

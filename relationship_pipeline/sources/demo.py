@@ -1,12 +1,13 @@
 """The demo tenant's parameters, kept in `control/demo.json` so that every later command meets the same tenant.
 
-No personal data: the people are generated from the seed. The tenant itself is the simulator's.
+No personal data: its people are generated from the seed, by the simulator.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,7 +15,12 @@ from relationship_pipeline.domain.months import add_months, month_of, month_rang
 from relationship_pipeline.durable import make_folder, put_bytes
 from relationship_pipeline.errors import BadInput
 
+if TYPE_CHECKING:
+    from relationship_pipeline.simulator.scenario import Scenario
+
 DOMAIN = "contoso.example"
+COPIES_PER_USER = 70
+"""Message copies a user and month: what makes 12 months of the default tenant readable in about a minute."""
 
 
 class DemoTenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,25 +47,33 @@ def write_demo(path: Path, tenant: DemoTenant) -> None:
     put_bytes(path, msgspec.json.encode(tenant))
 
 
-def generate(tenant: DemoTenant, folder: Path) -> None:
-    """Write the tenant as an export folder `export` and a CRM folder `crm` below `folder`, unless they are there whole."""
-    from relationship_pipeline.simulator.export import write_crm, write_export
+def scenario(tenant: DemoTenant) -> Scenario:
+    """What the simulator is to serve."""
     from relationship_pipeline.simulator.scenario import Scenario
-    from relationship_pipeline.simulator.tenant import Tenant
 
-    done = folder / "generated"
-    if done.exists():
-        return
     running = month_of(tenant.as_of)
-    scenario = Scenario(
+    return Scenario(
         seed=tenant.seed,
         users=tenant.users,
         months=tuple(month_range(add_months(running, -tenant.months), running)),
-        messages_per_month=70 * tenant.users,
+        messages_per_month=COPIES_PER_USER * tenant.users,
         now=tenant.as_of.isoformat(),
         tenant_domain=DOMAIN,
     )
-    make_folder(folder)
-    write_export(Tenant(scenario), folder / "export")
-    write_crm(Tenant(scenario), folder / "crm")
-    put_bytes(done, b"")
+
+
+def write_crm_folder(tenant: DemoTenant, folder: Path) -> None:
+    """The CRM rows of the tenant as CSV files, unless the folder is there already."""
+    from relationship_pipeline.simulator.crm import write_crm
+    from relationship_pipeline.simulator.tenant import Tenant
+
+    if not folder.exists():
+        make_folder(folder)
+        write_crm(Tenant(scenario(tenant)), folder)
+
+
+def administrator(tenant: DemoTenant) -> str:
+    """Principal name of the simulated Global Administrator, who has no mailbox."""
+    from relationship_pipeline.simulator.people import People
+
+    return People(scenario(tenant)).administrator.upn

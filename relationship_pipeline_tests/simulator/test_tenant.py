@@ -289,3 +289,29 @@ def test_a_scenario_file_sets_size_time_and_realism(tmp_path: Path) -> None:
         0.5,
         0.2,
     )
+
+
+def test_a_giant_mailbox_is_counted_without_being_made_and_served_by_days() -> None:
+    tenant = Tenant(small(users=4, messages_per_month=100, realism=Realism(giant_mailbox=3000)))
+    busiest = tenant.streams.busiest
+    start, end = month_bounds("2025-02")
+    month = [copy.number for copy in tenant.messages(busiest, start, end)]
+    days = [c.number for day in range(start, end, 86400) for c in tenant.messages(busiest, day, day + 86400)]
+    assert month == days
+    assert len(month) == tenant.mailboxes.count(busiest, start, end, tenant.now) > 2500
+    truth = [c.number for _, copies in tenant.emails("2025-02") for c in copies if c.mailbox == busiest]
+    assert sorted(truth) == sorted(month)
+
+
+def test_ten_thousand_mailboxes_start_without_being_made() -> None:
+    tenant = Tenant(small(users=10_000, messages_per_month=8_000_000))
+    found = tenant.messages(4321, *month_bounds("2025-02"))
+    assert found == sorted(found, key=lambda copy: copy.order)
+    assert sum(user.activity for user in tenant.people.users[:10_000]) == pytest.approx(8_000_000, rel=0.01)
+
+
+def test_a_room_holds_the_meetings_that_booked_it(tenant: Tenant) -> None:
+    room = next(user for user in tenant.people.users if user.kind == "room")
+    booked = tenant.calendar(room.index, *WINDOW)
+    assert booked
+    assert all(any(a.person.user == room.index for a in meeting.attendees) for meeting in booked)

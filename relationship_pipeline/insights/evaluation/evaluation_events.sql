@@ -6,25 +6,30 @@
 --   message (null for a meeting)
 -- Mail to oneself and to more than $largest_audience recipients makes no pair (K8).
 create or replace temp table evaluation_events as
-with sent as (
-    select message, sent_at, sender, unnest(recipients) as recipient, audience
-    from evaluation_messages
-    where audience <= $largest_audience and sender is not null
+-- Materialized steps: joined in one, the optimizer would pair all inside with all outside addresses first.
+with sent as materialized (
+    select
+        messages.message,
+        messages.sent_at,
+        messages.audience,
+        senders.id as sender_id,
+        senders.inside as sender_inside,
+        unnest(messages.recipients) as recipient
+    from evaluation_messages as messages
+    inner join evaluation_addresses as senders on senders.address = messages.sender
+    where messages.audience <= $largest_audience
 ),
 
 message_sides as (
     select
-        sent.message,
-        sent.sent_at,
-        sent.audience,
-        s.id as sender_id,
-        r.id as recipient_id,
-        case when $directed then s.inside else s.id < r.id end as outward,
-        not $directed or s.inside <> r.inside as counts
+        sent.*,
+        recipients.id as recipient_id,
+        case when $directed then sent.sender_inside else sent.sender_id < recipients.id end as outward
     from sent
-    inner join evaluation_addresses as s on s.address = sent.sender
-    inner join evaluation_addresses as r on r.address = sent.recipient
-    where s.id <> r.id
+    inner join evaluation_addresses as recipients on recipients.address = sent.recipient
+    where
+        sent.sender_id <> recipients.id
+        and (not $directed or sent.sender_inside <> recipients.inside)
 ),
 
 met as (
@@ -33,7 +38,7 @@ met as (
     where audience <= $largest_audience
 ),
 
-participants as (
+participants as materialized (
     select met.meeting, met.start_at, met.audience, p.id, p.inside
     from met
     inner join evaluation_addresses as p on p.address = met.participant
@@ -47,7 +52,6 @@ select
     audience,
     message
 from message_sides
-where counts
 union all
 select
     one.id,

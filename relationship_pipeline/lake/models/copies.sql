@@ -1,6 +1,6 @@
 -- Staged copies with keys, normalised addresses and flags (B5, B7, N1, N3).
 -- Grain: one staged row. Inputs: read_copies, odd_rows. Lists are sorted and distinct, unresolved addresses counted in
--- `unresolved`. `is_earlier`: collected by an earlier run.
+-- `unresolved`. `is_off_clock`: N4 does not believe the sent time. `is_earlier`: collected by an earlier run.
 with addressed as (
     select
         read_copies.*,
@@ -24,8 +24,8 @@ with addressed as (
 listed as (
     select
         *,
-        coalesce(list_sort(list_distinct(to_n1)), []) as to_list,
-        coalesce(list_sort(list_distinct(cc_n1)), []) as cc_list,
+        distinct_addresses(to_n1) as to_list,
+        distinct_addresses(cc_n1) as cc_list,
         coalesce(len(to_n1) - list_count(to_n1), 0)
         + coalesce(len(cc_n1) - list_count(cc_n1), 0)
         + (
@@ -33,27 +33,20 @@ listed as (
             and coalesce(from_address, sender_address) is not null
         )::int as unresolved
     from addressed
-),
-
-united as (
-    select
-        *,
-        if(cc_list = [], to_list, list_sort(list_distinct(list_concat(to_list, cc_list)))) as recipients
-    from listed
 )
 
 select
-    coalesce(
-        key_of(message_id(internet_message_id)),
-        key_of(
-            concat_ws(
+    key_of(
+        case
+            when message_id(internet_message_id) is not null then message_id(internet_message_id)
+            else concat_ws(
                 chr(31),
                 'no message id',
                 coalesce(from_n1, sender_n1, ''),
                 coalesce(epoch_us(sent_at)::varchar, ''),
-                array_to_string(recipients, chr(31))
+                array_to_string(distinct_addresses(list_concat(to_list, cc_list)), chr(31))
             )
-        )
+        end
     ) as message_key,
     mailbox,
     key_of(item_id) as item_key,
@@ -68,9 +61,14 @@ select
     folder_class,
     is_meeting_message,
     has_bulk_header
-    or len(recipients) > 50
+    or if(
+        coalesce(len(to_addresses), 0) + coalesce(len(cc_addresses), 0) > 50,
+        len(list_distinct(list_concat(to_list, cc_list))) + unresolved > 50,
+        false
+    )
     or coalesce(is_bulk_sender(coalesce(from_n1, sender_n1)), false) as is_bulk,
     is_draft,
+    coalesce(sent_at > received_at + interval 1 day or sent_at < received_at - interval 30 days, true) as is_off_clock,
     unresolved,
     false as is_earlier
-from united
+from listed

@@ -4,7 +4,6 @@ select
     if(is_draft, 'draft', folder_class) as reason,
     count(*) as copies
 from copies
-where
-    (is_draft or folder_class in (select folder_class from left_out_folders))
-    and rowid not in (select row_number_in_copies from repeated_copies)
+anti join repeated_copies on copies.rowid = repeated_copies.row_number_in_copies
+where is_draft or folder_class in (select folder_class from left_out_folders)
 group by reason

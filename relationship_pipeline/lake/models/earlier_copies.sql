@@ -1,5 +1,15 @@
 -- Copies of this month collected by an earlier run that this run could not read again: they stay (O1).
--- Grain: one copy. Inputs: $files (the month's files so far), done(mailbox), readable(mailbox, since, until).
+-- Grain: one copy. Inputs: $files (the month's files so far), copies, readable(mailbox, since, until),
+-- done(mailbox, since): mailboxes read to the end, from `since` on where only what is new was asked for (B3).
+with read_again as (
+    select
+        readable.mailbox,
+        greatest(readable.since, done.since) as since,
+        readable.until
+    from readable
+    inner join done on readable.mailbox = done.mailbox
+)
+
 select
     message_key,
     mailbox,
@@ -16,16 +26,13 @@ select
     is_meeting_message,
     is_bulk,
     false as is_draft,
+    coalesce(sent_at > received_at + interval 1 day or sent_at < received_at - interval 30 days, true) as is_off_clock,
     0 as unresolved,
     true as is_earlier
-from read_parquet($files) as earlier
-where
-    not exists (
-        select 1
-        from readable
-        inner join done on readable.mailbox = done.mailbox
-        where
-            readable.mailbox = earlier.mailbox
-            and earlier.received_at >= coalesce(readable.since, '-infinity'::timestamptz)
-            and earlier.received_at < coalesce(readable.until, 'infinity'::timestamptz)
-    )
+from read_parquet($files, hive_partitioning = false) as earlier
+anti join read_again
+    on
+        earlier.mailbox = read_again.mailbox
+        and earlier.received_at >= coalesce(read_again.since, '-infinity'::timestamptz)
+        and earlier.received_at < coalesce(read_again.until, 'infinity'::timestamptz)
+anti join copies on earlier.mailbox = copies.mailbox and earlier.item_key = copies.item_key

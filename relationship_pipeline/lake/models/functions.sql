@@ -15,18 +15,31 @@ create temp macro is_bulk_sender(address) as
     );
 
 -- 16 bytes of SHA-256, as a key.
-create temp macro key_of(content) as sha256(content)[:32]::uuid;
+create temp macro key_of(content) as substr(sha256(content), 1, 32)::uuid;
 
--- B5: trimmed; exact but for the case of the domain part. Null where nothing is left.
-create temp macro message_id(raw) as (
-    nullif(
-        regexp_extract(trim(raw, e' \t\r\n'), '^((?s:.*)@)?((?s:[^@]*))$', 1)
-        || lower(regexp_extract(trim(raw, e' \t\r\n'), '^((?s:.*)@)?((?s:[^@]*))$', 2)),
-        ''
-    )
-);
+-- B5: trimmed; exact but for the case of the domain part. Null where nothing is left. Most stand as they are: printable
+-- ASCII, one `@`, no upper case after it.
+create temp macro message_id(raw) as
+    case
+        when regexp_full_match(raw, '[!-?A-~][!-?A-~ ]*@[!-?\[-~]+') then raw
+        else nullif(
+            regexp_extract(trim(raw, e' \t\r\n'), '^((?s:.*)@)?((?s:[^@]*))$', 1)
+            || lower(regexp_extract(trim(raw, e' \t\r\n'), '^((?s:.*)@)?((?s:[^@]*))$', 2)),
+            ''
+        )
+    end;
 
-create temp macro standard_base64(encoded) as replace(replace(encoded, '-', '+'), '_', '/');
+-- A list's members, sorted, each once, nulls left out; most lists hold one address.
+create temp macro distinct_addresses(addresses) as
+    case
+        when len(addresses) = 1 and addresses[1] is not null then addresses
+        when len(addresses) > 0 then list_sort(list_distinct(addresses))
+        else []
+    end;
+
+-- Exchange writes `-` for `/` and `_` for `+`, the other way round than RFC 4648: ids with either beside a
+-- conversationIndex in Microsoft's sample rows agree with the index only so.
+create temp macro standard_base64(encoded) as replace(replace(encoded, '-', '/'), '_', '+');
 
 -- B7: the conversation's GUID. A conversationId of 59 bytes beginning 00 04 24 00 is 79 base64 characters (one `=` may
 -- follow): its last 16 bytes begin at the second byte of the 24 characters from the 57th on. A conversationIndex holds
@@ -34,9 +47,9 @@ create temp macro standard_base64(encoded) as replace(replace(encoded, '-', '+')
 create temp macro conversation_key(conversation_id, conversation_index) as
     case
         when regexp_full_match(conversation_id, 'AAQkA[A-P][A-Za-z0-9+/_-]{73}=?')
-            then hex(from_base64(standard_base64(conversation_id)[57:79] || '='))[3:34]::uuid
+            then substr(hex(from_base64(standard_base64(substr(conversation_id, 57, 23)) || '=')), 3, 32)::uuid
         when regexp_full_match(conversation_index, '[A-Za-z0-9+/_-]{30,}={0,2}')
-            and try(from_base64(rpad(standard_base64(conversation_index)[9:32], 24, '='))) is not null
-            then hex(from_base64(rpad(standard_base64(conversation_index)[9:32], 24, '=')))[:32]::uuid
+            and try(from_base64(rpad(standard_base64(substr(conversation_index, 9, 24)), 24, '='))) is not null
+            then substr(hex(from_base64(rpad(standard_base64(substr(conversation_index, 9, 24)), 24, '='))), 1, 32)::uuid
         when conversation_id <> '' then key_of(conversation_id)
     end;

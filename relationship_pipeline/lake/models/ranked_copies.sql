@@ -2,20 +2,22 @@
 -- Grain: one copy. Inputs: copies, repeated_copies, left_out_folders(folder_class), $cap (emails, meeting messages not
 -- counted).
 -- Columns: row_number_in_copies, first_received_at (the email's, in this month), copy_rank, is_meeting_message (the
--- email's), is_left_out (by the cap).
+-- email's), is_left_out (by the cap), and what is counted.
 with kept as (
     select
-        rowid as row_number_in_copies,
+        copies.rowid as row_number_in_copies,
         message_key,
         mailbox,
         item_key,
         received_at,
-        is_meeting_message
+        is_meeting_message,
+        is_off_clock,
+        unresolved,
+        is_earlier
     from copies
-    where
-        not is_draft
-        and folder_class not in (select folder_class from left_out_folders)
-        and rowid not in (select row_number_in_copies from repeated_copies)
+    anti join left_out_folders on copies.folder_class = left_out_folders.folder_class
+    anti join repeated_copies on copies.rowid = repeated_copies.row_number_in_copies
+    where not is_draft
 ),
 
 emails as (
@@ -45,6 +47,10 @@ select
         order by kept.received_at, kept.mailbox, kept.item_key
     )::integer as copy_rank,
     newest.is_meeting_message,
-    newest.place > $cap and not newest.is_meeting_message as is_left_out
+    newest.place > $cap and not newest.is_meeting_message as is_left_out,
+    kept.received_at,
+    kept.is_off_clock,
+    kept.unresolved,
+    kept.is_earlier
 from kept
 inner join newest on kept.message_key = newest.message_key

@@ -1,16 +1,13 @@
 -- The month's staged copies that count as read: received in the month, owner readable then (O1, C4).
 -- Grain: one staged row. Inputs: staged (STAGED_EMAIL, filename, file_row_number), readable(mailbox, since, until),
--- $month_start, $month_end.
-select *
+-- bounds(starts, ends).
+select staged.*
 from staged
+semi join readable
+    on
+        staged.mailbox = readable.mailbox
+        and staged.received_at >= coalesce(readable.since, '-infinity'::timestamptz)
+        and staged.received_at < coalesce(readable.until, 'infinity'::timestamptz)
 where
-    received_at >= $month_start
-    and received_at < $month_end
-    and exists (
-        select 1
-        from readable
-        where
-            readable.mailbox = staged.mailbox
-            and staged.received_at >= coalesce(readable.since, '-infinity'::timestamptz)
-            and staged.received_at < coalesce(readable.until, 'infinity'::timestamptz)
-    )
+    staged.received_at >= (select starts from bounds)
+    and staged.received_at < (select ends from bounds)

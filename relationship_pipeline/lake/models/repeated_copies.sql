@@ -1,6 +1,6 @@
 -- Rows that repeat a copy: the same (mailbox, item), as in Message_v1 beside SentItem_v1 (B5).
--- Grain: one row of copies to leave out. Inputs: copies. Read now goes before read earlier, sent before draft, a known
--- folder before an unknown one; the other columns only make the choice the same whatever the order of rows.
+-- Grain: one row of copies to leave out. Inputs: copies. Sent goes before draft, a known folder before an unknown one;
+-- the other columns only make the choice the same whatever the order of rows.
 with repeated as (
     select
         mailbox,
@@ -16,7 +16,6 @@ numbered as (
         row_number() over (
             partition by copies.mailbox, copies.item_key
             order by
-                is_earlier,
                 is_draft,
                 folder_class = 'unknown',
                 received_at,

@@ -1,0 +1,150 @@
+"""opt-out, opt-in, scope: who is left out, by whom and how far (O1-O6)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from relationship_pipeline import data_dir, operations
+from relationship_pipeline.cli.output import iso, json_option, print_json
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.domain.addresses import normalize_address
+from relationship_pipeline.domain.consent import Purpose
+from relationship_pipeline.domain.optout import Kind, Mode, OptOut, default_mode, parse_scopes, scopes_text
+from relationship_pipeline.errors import BadInput
+
+kind_argument = click.argument("kind", type=click.Choice([kind.value for kind in Kind]))
+
+
+def _opt_outs() -> OptOuts:
+    settings = data_dir.open_settings()
+    record = ControlLedger(settings.layout).require(Purpose.DERIVE)
+    return OptOuts(settings.layout, record.epoch)
+
+
+def _subject(kind: Kind, text: str) -> str:
+    """The subject as the ledger holds it. Raises BadInput when it cannot be one."""
+    if kind in (Kind.USER, Kind.ADDRESS):
+        address = normalize_address(text)
+        if address is None or "@" not in address:
+            raise BadInput("that is not one address; write it as name@example.com")
+        return address
+    subject = text.strip().lower().lstrip("@")
+    if not subject or (kind is Kind.DOMAIN and "." not in subject):
+        raise BadInput(
+            "that is not a domain; write it as example.com" if kind is Kind.DOMAIN else "the group id is empty"
+        )
+    return subject
+
+
+@click.group("opt-out")
+def opt_out() -> None:
+    """Leave a person, group, domain or address out."""
+
+
+def _add_command(kind: Kind, metavar: str) -> click.Command:
+    @click.command(kind.value, help=f"Opt {'an' if kind is Kind.ADDRESS else 'a'} {kind.value} out.")
+    @click.argument("subject", metavar=metavar)
+    @click.option("--scope", help="mailbox, introducer, everywhere; comma-separated.  [default: by kind]")
+    @click.option(
+        "--mode",
+        type=click.Choice([mode.value for mode in Mode]),
+        help="Whether collected data goes.  [default: by kind]",
+    )
+    def command(subject: str, scope: str | None, mode: str | None) -> None:
+        try:
+            scopes = parse_scopes(scope, kind)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--scope") from None
+        entry = OptOut(
+            kind=kind,
+            subject=_subject(kind, subject),
+            scopes=scopes,
+            mode=Mode(mode) if mode else default_mode(kind),
+            made_at=datetime.now(UTC),
+            source="administrator",
+        )
+        _opt_outs().add(entry)
+        click.echo(f"{kind.value} opted out: scope {scopes_text(entry.scopes)}, mode {entry.mode.value}")
+        if entry.mode is Mode.ERASE:
+            work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
+            erased = operations.erase_opted_out(work)
+            click.echo("what was collected is gone" if erased else "nothing had been collected")
+
+    return command
+
+
+for _kind, _metavar in ((Kind.USER, "ADDRESS"), (Kind.GROUP, "ID"), (Kind.DOMAIN, "DOMAIN"), (Kind.ADDRESS, "ADDRESS")):
+    opt_out.add_command(_add_command(_kind, _metavar))
+
+
+@opt_out.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """The opt-outs in force."""
+    entries = [entry for entry in _opt_outs().entries() if entry.ended_at is None]
+    if as_json:
+        print_json(
+            [
+                {
+                    "kind": entry.kind.value,
+                    "subject": entry.subject,
+                    "scope": scopes_text(entry.scopes),
+                    "mode": entry.mode.value,
+                    "made_at": iso(entry.made_at),
+                    "source": entry.source,
+                }
+                for entry in entries
+            ]
+        )
+        return
+    for entry in entries:
+        click.echo(
+            f"{entry.kind.value}  {entry.subject}  {scopes_text(entry.scopes)}  {entry.mode.value}  {iso(entry.made_at)}"
+        )
+    if not entries:
+        click.echo("nobody is opted out")
+
+
+@click.command("opt-in")
+@kind_argument
+@click.argument("subject")
+def opt_in(kind: str, subject: str) -> None:
+    """Take an opt-out back: collection starts again from now on."""
+    if not _opt_outs().end(Kind(kind), _subject(Kind(kind), subject), datetime.now(UTC)):
+        raise BadInput(f"no {kind} opt-out of that name is in force; `relationship-pipeline opt-out list` shows them")
+    click.echo(f"{kind} opted in again")
+
+
+@click.group()
+def scope() -> None:
+    """Restrict collection to members of security groups (O3)."""
+
+
+@scope.command("list")
+def scope_list() -> None:
+    """The groups that collection is restricted to."""
+    groups = _opt_outs().scope_groups()
+    click.echo("\n".join(groups) if groups else "no restriction: every opted-in user is in scope")
+
+
+@scope.command("add")
+@click.argument("group_id", metavar="ID")
+def scope_add(group_id: str) -> None:
+    """Collect only from members of this group (and of the others named)."""
+    _opt_outs().add_scope_group(_subject(Kind.GROUP, group_id))
+    click.echo("group added to the scope; the next collection applies it")
+
+
+@scope.command("remove")
+@click.argument("group_id", metavar="ID")
+def scope_remove(group_id: str) -> None:
+    """Lift the restriction to this group."""
+    if not _opt_outs().remove_scope_group(_subject(Kind.GROUP, group_id)):
+        raise BadInput("that group is not in the scope; `relationship-pipeline scope list` shows them")
+    click.echo("group removed from the scope")
+
+
+COMMANDS = [opt_out, opt_in, scope]

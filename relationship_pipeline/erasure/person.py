@@ -1,0 +1,229 @@
+"""Erasing one person (W5, O2), and who is due: requests by number in the epoch's ledger, rows by erasure/rewrite.py.
+
+A request also is an opt-out by hand, so that nothing is collected again, in this epoch or a later one (C5).
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relationship_pipeline.consent.enforcement import Rules
+from relationship_pipeline.consent.epoch_ledger import epoch_transaction
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.domain.consent import Purpose
+from relationship_pipeline.domain.optout import DEFAULT_SCOPES, EVERYWHERE, Kind, Mode, OptOut
+from relationship_pipeline.erasure.rewrite import (
+    EMAIL,
+    INTERACTIONS,
+    MEETINGS,
+    PLANNED,
+    Without,
+    rewrite_in_fresh_process,
+)
+from relationship_pipeline.errors import BadInput, PipelineError
+from relationship_pipeline.lake.engine import open_engine
+from relationship_pipeline.layout import EpochLayout, Layout
+from relationship_pipeline.settings import Settings
+from relationship_pipeline.sources.base import Directory
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Status(StrEnum):
+    """W5."""
+
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    NO_REQUEST = "NO_REQUEST"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody, as far as an address leads: user ids of the directory, and all their addresses."""
+
+    user_ids: frozenset[str]
+    addresses: frozenset[str]
+
+
+def identify(directory: Directory | None, address: str) -> Person:
+    """The directory's users who have this address, with all of theirs; an outside address stands for itself."""
+    address = address.strip().lower()
+    rows = directory.addresses.to_pylist() if directory else []
+    users = directory.users.to_pylist() if directory else []
+    ids = {row["user_id"] for row in rows if row["address"] == address}
+    ids |= {row["user_id"] for row in users if address in (row["primary_address"], row["user_principal_name"])}
+    addresses = {row["address"] for row in rows if row["user_id"] in ids}
+    return Person(frozenset(ids), frozenset(addresses | {address}))
+
+
+def request_erasure(layout: Layout, epoch: str, address: str, *, everywhere: bool, now: datetime) -> str:
+    """Record that somebody is to be erased and opt them out; returns the request's number, which is no personal data.
+    A request for the same address that is not completed is taken up again. Raises BadInput, ConsentRefused."""
+    address = address.strip().lower()
+    if "@" not in address:
+        raise BadInput("that is not an address; write it as name@domain")
+    scopes = EVERYWHERE if everywhere else DEFAULT_SCOPES
+    OptOuts(layout, epoch).add(OptOut(Kind.USER, address, scopes, Mode.ERASE, made_at=now, source="erase person"))
+    if everywhere:
+        OptOuts(layout, epoch).add(
+            OptOut(Kind.ADDRESS, address, scopes, Mode.ERASE, made_at=now, source="erase person")
+        )
+    scope = "everywhere" if everywhere else "mailbox"
+    with _requests(layout, epoch) as connection:
+        open_one = connection.execute(
+            "select request from person_erasure where subject = ? and scope = ? and status <> ?",
+            (address, scope, Status.COMPLETED),
+        ).fetchone()
+        if open_one is not None:
+            return str(open_one[0])
+        cursor = connection.execute(
+            "insert into person_erasure (subject, scope, status, requested_at, changed_at) values (?, ?, ?, ?, ?)",
+            (address, scope, Status.PROCESSING, now.isoformat(), now.isoformat()),
+        )
+        return str(cursor.lastrowid)
+
+
+def run_request(
+    settings: Settings,
+    epoch: str,
+    request: str,
+    directory: Directory | None,
+    *,
+    rebuild: Callable[[], None],
+    now: Callable[[], datetime],
+) -> Status:
+    """Carry a recorded request out: rewrite, `rebuild` (insights and published databases), look whether anything is
+    left. Safe to repeat. Raises the PipelineError that stopped it, its status then FAILED."""
+    layout = settings.layout
+    with epoch_transaction(layout.epoch(epoch).ledger, read_only=True) as connection:
+        row = connection.execute("select subject, scope from person_erasure where request = ?", (request,)).fetchone()
+    if row is None:
+        return Status.NO_REQUEST
+    person = identify(directory, row[0])
+    everywhere = row[1] == "everywhere"
+    without = Without(person.user_ids, person.addresses if everywhere else frozenset())
+    _set_status(layout, epoch, request, Status.PROCESSING, now())
+    try:
+        rewrite_in_fresh_process(settings, epoch, without)
+        rebuild()
+        left = count_left(layout.epoch(epoch), without, settings)
+        if left:
+            raise PipelineError(f"{left} file(s) still hold something of this person after the rewrite; run it again")
+    except PipelineError:
+        _set_status(layout, epoch, request, Status.FAILED, now())
+        raise
+    _set_status(layout, epoch, request, Status.COMPLETED, now())
+    return Status.COMPLETED
+
+
+def erasure_status_of(layout: Layout, epoch: str, address: str) -> Status:
+    """The status of the newest request for an address."""
+    with epoch_transaction(layout.epoch(epoch).ledger, read_only=True) as connection:
+        row = connection.execute(
+            "select status from person_erasure where subject = ? order by request desc limit 1",
+            (address.strip().lower(),),
+        ).fetchone()
+    return Status(row[0]) if row else Status.NO_REQUEST
+
+
+def people_due(tree: EpochLayout, rules: Rules, settings: Settings) -> Without:
+    """Whose existing data must go by the rules (O2, groups in mode `erase`) and is still held: what a refresh erases.
+    Empty (false) when nobody is due. Looks at the lake, so it needs no book-keeping and forgets nothing."""
+    wanted = rules_to_reapply(rules)
+    if not wanted:
+        return wanted
+    with open_engine(tree.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
+        held = any(_holds(engine, path, wanted) for path in _lake_files(tree, (EMAIL, MEETINGS, PLANNED)))
+    return wanted if held else Without(frozenset())
+
+
+def rules_to_reapply(rules: Rules) -> Without:
+    """What a restored backup must not bring back: everybody whose data had to go since (O4, W5)."""
+    everywhere = {user_id for user_id, hidden in rules.erase_due.items() if hidden}
+    theirs = {row["address"] for row in rules.people.to_pylist() if row["user_id"] in everywhere}
+    return Without(frozenset(rules.erase_due), frozenset(theirs | set(rules.hidden.column("address").to_pylist())))
+
+
+def count_left(tree: EpochLayout, without: Without, settings: Settings) -> int:
+    """Files that still hold a copy of these mailboxes, or (for addresses) any mention, derived and published tables
+    included. The directory and CRM rows are left out: those are the company's registers, not what was collected."""
+    tables = (EMAIL, MEETINGS, PLANNED, INTERACTIONS)
+    with open_engine(tree.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
+        found = sum(_holds(engine, path, without) for path in _lake_files(tree, tables))
+        if without.addresses:
+            found += sum(_mentions(engine, path, without.addresses) for path in tree.root.glob("insights/*/*.parquet"))
+    return found + sum(_database_mentions(path, without.addresses) for path in tree.published.glob("*.duckdb"))
+
+
+def _lake_files(tree: EpochLayout, tables: Iterable[str]) -> list[Path]:
+    return [path for table in tables for path in sorted((tree.lake / table).rglob("part-*.parquet"))]
+
+
+def _holds(engine: duckdb.DuckDBPyConnection, path: Path, without: Without) -> bool:
+    if without.addresses and _mentions(engine, path, without.addresses):
+        return True
+    if path.is_relative_to(path.parents[2] / INTERACTIONS):
+        return False
+    found = engine.execute(
+        "select 1 from read_parquet($path, hive_partitioning = false) where mailbox in (select unnest($mailboxes)) limit 1",
+        {"path": str(path), "mailboxes": sorted(without.mailboxes)},
+    ).fetchone()
+    return found is not None
+
+
+def _mentions(engine: duckdb.DuckDBPyConnection, path: Path, addresses: Iterable[str]) -> bool:
+    found = engine.execute(
+        "select 1 from read_parquet($path, hive_partitioning = false) as t "
+        "where regexp_matches(lower(cast(t as varchar)), $shape) limit 1",
+        {"path": str(path), "shape": _shape(addresses)},
+    ).fetchone()
+    return found is not None
+
+
+def _database_mentions(path: Path, addresses: Iterable[str]) -> bool:
+    import duckdb
+
+    if not addresses:
+        return False
+    with duckdb.connect(str(path), read_only=True) as connection:
+        tables = [row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()]
+        return any(
+            connection.execute(
+                "select 1 from query_table($table) as t where regexp_matches(lower(cast(t as varchar)), $shape) limit 1",
+                {"table": table, "shape": _shape(addresses)},
+            ).fetchone()
+            for table in tables
+        )
+
+
+def _shape(addresses: Iterable[str]) -> str:
+    """The addresses as whole words of a row's text."""
+    names = "|".join(re.escape(address) for address in sorted(addresses))
+    return rf"(^|[^a-z0-9._%+-])({names})($|[^a-z0-9.-])"
+
+
+@contextmanager
+def _requests(layout: Layout, epoch: str) -> Iterator[sqlite3.Connection]:
+    with (
+        ControlLedger(layout).commit_fence(epoch, Purpose.DERIVE),
+        epoch_transaction(layout.epoch(epoch).ledger) as connection,
+    ):
+        yield connection
+
+
+def _set_status(layout: Layout, epoch: str, request: str, status: Status, now: datetime) -> None:
+    with _requests(layout, epoch) as connection:
+        connection.execute(
+            "update person_erasure set status = ?, changed_at = ? where request = ?", (status, now.isoformat(), request)
+        )

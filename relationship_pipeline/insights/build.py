@@ -1,0 +1,230 @@
+"""Building insights for one `as_of`: which models, in which order, into which tables of `insights/`.
+
+Each function makes sure that the months of the window are fresh, computes only when an input has changed, and commits
+through the fence. What a row is stands in the models' headers; the columns in schemas.PUBLISHED.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from relationship_pipeline import schemas
+from relationship_pipeline.domain.months import month_end, month_of
+from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
+from relationship_pipeline.durable import make_folder, temp_path
+from relationship_pipeline.insights import month as month_models
+from relationship_pipeline.insights.batches import month_records
+from relationship_pipeline.insights.context import BuildContext
+from relationship_pipeline.insights.crm_people import all_addresses
+from relationship_pipeline.insights.crm_records import crm_digest, register_crm
+from relationship_pipeline.insights.identification import identification
+from relationship_pipeline.insights.interactions import refresh_month
+from relationship_pipeline.insights.stored import HEALTH, STORED
+from relationship_pipeline.insights.window import Window, open_window
+from relationship_pipeline.insights.workbench import Workbench
+from relationship_pipeline.lake.engine import sql
+from relationship_pipeline.lake.manifest import Manifest
+from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.writer import adopt_part, commit_manifest
+
+MODELS = "relationship_pipeline.insights.models.year"
+SHOWN_TIES = 5
+"""K1."""
+PLANNED = timedelta(days=92)
+"""B4."""
+MODEL_VERSION = "1"
+"""Raise it with any change of models/year/ that changes their rows."""
+
+KPI_TABLES = (
+    "contact_kpis", "account_kpis", "opportunity_kpis", "lead_kpis", "most_contacted", "daily_activity",
+    "planned_meetings", "batches",
+)  # fmt: skip
+WHO_KNOWS_TABLES = ("who_knows_whom", "who_knows_company", "strength_components")
+GRAPH_TABLES = ("graph_nodes", "graph_edges")
+
+
+def build_month(context: BuildContext, month: str) -> Manifest | None:
+    """Keep the month's interactions fresh; None where nothing was collected. Raises BadLake, ConsentRefused."""
+    who, _ = identification(context)
+    return refresh_month(context, month, who)
+
+
+def build_kpis(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
+    """Keep KPI_TABLES fresh for `as_of`."""
+    window = open_window(context, as_of)
+    return _keep(context, window, KPI_TABLES, _prepare_kpis)
+
+
+def build_who_knows_whom(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
+    """Keep WHO_KNOWS_TABLES fresh for `as_of`."""
+    window = open_window(context, as_of)
+    return _keep(context, window, WHO_KNOWS_TABLES, _prepare_ties)
+
+
+def build_contact_graph(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
+    """Keep GRAPH_TABLES fresh for `as_of`."""
+    window = open_window(context, as_of)
+    return _keep(context, window, GRAPH_TABLES, _prepare_graph)
+
+
+_UNION_OF = {
+    "conversations": "month_conversations",
+    "replies": "month_replies",
+    "last_questions": "month_last_questions",
+}
+"""Stored kinds that a model joins with the CRM's under the kind's own name."""
+
+Prepared = dict[str, dict[str, Any]]
+"""Published tables that are ready to be written, with their models' parameters."""
+
+
+def _keep(
+    context: BuildContext,
+    window: Window,
+    tables: tuple[str, ...],
+    prepare: Callable[[BuildContext, Window, Workbench], Prepared],
+) -> dict[str, Manifest]:
+    """The tables' manifests, computed and committed where their inputs differ from what stands."""
+    inputs = {**window.inputs, "settings": _settings_digest(context), "crm": crm_digest(context.crm)}
+    folders = {table: context.layout.insight(table) for table in tables}
+    standing = {table: open_table(folder) for table, folder in folders.items()}
+    if all(manifest is not None and manifest.inputs == inputs for manifest in standing.values()):
+        return {table: manifest for table, manifest in standing.items() if manifest is not None}
+    with context.engine() as engine:
+        bench = Workbench(engine, MODELS)
+        for kind, paths in window.files.items():
+            bench.attach(_UNION_OF.get(kind, kind), paths, STORED[kind])
+        prepared = prepare(context, window, bench)
+        return {
+            table: _commit_table(context, bench, table, folders[table], inputs, prepared[table]) for table in tables
+        }
+
+
+def _commit_table(
+    context: BuildContext,
+    bench: Workbench,
+    table: str,
+    folder: Path,
+    inputs: dict[str, str],
+    parameters: dict[str, Any],
+) -> Manifest:
+    """Write a model's rows, columns and order as schemas.PUBLISHED has them, and commit them."""
+    make_folder(folder)
+    contract = schemas.PUBLISHED[table]
+    temp = temp_path(folder, ".parquet")
+    context.progress(f"building {table}")
+    try:
+        rows = bench.write_contract(table, contract.schema, contract.sort_by, temp, **parameters)
+        part = adopt_part(temp, table, rows)
+    finally:
+        with suppress(FileNotFoundError):
+            temp.unlink()
+    return commit_manifest(
+        folder,
+        epoch=context.layout.epoch,
+        table=table,
+        month=None,
+        files=[part],
+        fence=context.fence,
+        inputs=inputs,
+    )
+
+
+def _settings_digest(context: BuildContext) -> str:
+    text = repr((MODEL_VERSION, context.settings.health, asdict(DEFAULT_CONSTANTS)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Prepared:
+    as_of = window.as_of
+    _open_people(context, window, bench)
+    count_crm(window, bench)
+    bench.table("records")
+    bench.table("valid_border_replies", since=window.since)
+    bench.table("tangled_replies")
+    bench.table("answered")
+    bench.table("responses")
+    bench.table("young_questions", as_of=as_of)
+    bench.drop("answered", "tangled_replies", "valid_border_replies")
+    bench.table("conversation_starts")
+    bench.table("next_meetings")
+    bench.view("known_records")
+    bench.table(
+        "kpis",
+        as_of=as_of,
+        updated_at=window.updated_at,
+        computation_accuracy="partial" if window.is_partial else "complete",
+    )
+    bench.table("contact_names")
+    bench.register("month_records", month_records(window))
+    return {
+        "contact_kpis": {},
+        "account_kpis": {},
+        "opportunity_kpis": {},
+        "lead_kpis": {},
+        "most_contacted": {"as_of": as_of},
+        "daily_activity": {"as_of": as_of},
+        "planned_meetings": {"as_of": as_of},
+        "batches": {"as_of": as_of},
+    }
+
+
+def _prepare_ties(context: BuildContext, window: Window, bench: Workbench) -> Prepared:
+    bench.register("people", context.people)
+    bench.table("users")
+    _score_pairs(window, bench)
+    bench.table("shown_ties", shown=SHOWN_TIES)
+    return {table: {"as_of": window.as_of} for table in WHO_KNOWS_TABLES}
+
+
+def _prepare_graph(context: BuildContext, window: Window, bench: Workbench) -> Prepared:
+    _open_people(context, window, bench)
+    _score_pairs(window, bench)
+    bench.table("graph_ties")
+    count_crm(window, bench)
+    bench.table("records")
+    bench.table("contact_names")
+    return {table: {"as_of": window.as_of} for table in GRAPH_TABLES}
+
+
+def _score_pairs(window: Window, bench: Workbench) -> None:
+    """Tables `scored_pairs` and `tie_constants`, and the macros of ties."""
+    engine = bench.engine
+    engine.execute(sql("relationship_pipeline.insights", "tie_macros")).fetchall()
+    engine.execute(sql(MODELS, "tie_reasons")).fetchall()
+    engine.execute("create table tie_constants as select $k as k", {"k": asdict(DEFAULT_CONSTANTS)}).fetchall()
+    short, medium, long = DEFAULT_CONSTANTS.half_lives_days
+    bench.table("pair_sums", as_of=window.as_of, short_days=short, medium_days=medium, long_days=long)
+    bench.table("scored_pairs", as_of=window.as_of)
+
+
+def _open_people(context: BuildContext, window: Window, bench: Workbench) -> None:
+    """Tables `users`, `contact_accounts`, what the CRM says of each record, and the planned meetings: `meetings`,
+    `meeting_links`, `persons`, `members`."""
+    until = month_end(month_of(window.as_of)) + PLANNED
+    planned = month_models.open_meetings(bench.engine, window.planned, window.as_of, until)
+    month_models.identify(planned, window.who, also=all_addresses(context.crm))
+    month_models.count_meetings(planned)
+    bench.table("users")
+    bench.table("contact_accounts")
+    outside = bench.engine.execute("select address from identities where side = 'outside'").fetchall()
+    register_crm(bench, context, window.crm, frozenset(address for (address,) in outside))
+    bench.register("health", HEALTH.empty_table())
+
+
+def count_crm(window: Window, bench: Workbench) -> None:
+    """Opportunities and leads over the window, and calls of all records: `crm_days`, `crm_records`, `crm_pairs`,
+    `crm_people`, `crm_next_meetings`, and the replies and conversations of all records."""
+    bench.table("crm_calls", since=window.since, as_of=window.as_of)
+    bench.table("crm_regarding")
+    bench.view("crm_activities")
+    for name in ("crm_links", "crm_days", "crm_pairs", "crm_people", "crm_threads", "crm_replies", "crm_next_meetings"):
+        bench.table(name)
+    for name in ("conversations", "replies", "last_questions"):
+        bench.view(name)

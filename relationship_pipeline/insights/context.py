@@ -1,0 +1,44 @@
+"""What every build of insights is given: where the epoch lies, the rules of the day, and the fence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from relationship_pipeline.lake.engine import open_engine
+from relationship_pipeline.lake.writer import CommitFence
+from relationship_pipeline.layout import EpochLayout
+from relationship_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+
+def _silent(line: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """Arrow tables: `people` (address, user_id, in_scope, may_introduce, display_name, primary_address, hidden),
+    `internal_domains` (domain), `hidden_addresses` (address), `hidden_domains` (domain), and `crm` by the names and
+    schemas of schemas.CRM (missing kinds are empty). `fence` is entered around every commit. `progress` takes one line
+    for people, without personal data."""
+
+    layout: EpochLayout
+    settings: Settings
+    people: pa.Table
+    internal_domains: pa.Table
+    hidden_addresses: pa.Table
+    hidden_domains: pa.Table
+    fence: CommitFence
+    crm: Mapping[str, pa.Table] = field(default_factory=dict)
+    progress: Callable[[str], None] = _silent
+
+    def engine(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return open_engine(
+            self.layout.spill, memory_limit=self.settings.memory_limit, threads=self.settings.threads
+        )

@@ -1,0 +1,194 @@
+"""The monthly table `lake/interactions/month=M`: when it is stale, and its commit.
+
+A month is derived again only when something that its rows are made of has changed: its emails and meetings, what it uses
+of its neighbours, who its addresses are taken for, or the models. So months may be collected in any order, and a change
+in one month touches that month and, if it uses what changed, its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relationship_pipeline.domain.months import add_months, month_end, month_start
+from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
+from relationship_pipeline.durable import make_folder, temp_path
+from relationship_pipeline.insights.context import BuildContext
+from relationship_pipeline.insights.identification import Identification
+from relationship_pipeline.insights.month import (
+    MODELS,
+    MonthFiles,
+    UsedOfNeighbours,
+    derive_emails,
+    derive_meetings,
+    join_neighbours,
+)
+from relationship_pipeline.insights.workbench import Workbench
+from relationship_pipeline.lake.manifest import DataFile, Manifest
+from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.writer import adopt_part, commit_manifest
+
+if TYPE_CHECKING:
+    pass
+
+TABLE = "interactions"
+MODEL_VERSION = "1"
+"""Raise it with any change of models/month/ that changes their rows."""
+
+
+@dataclass(frozen=True)
+class LakeMonth:
+    """The manifests that a month's interactions are derived from; None where nothing was collected."""
+
+    month: str
+    emails: Manifest | None
+    emails_before: Manifest | None
+    emails_after: Manifest | None
+    meetings: Manifest | None
+    files: MonthFiles
+
+    @property
+    def exists(self) -> bool:
+        return self.emails is not None or self.meetings is not None
+
+    def inputs(self, who: Identification) -> dict[str, str]:
+        return {
+            "models": model_version(),
+            "email": content_id(self.emails),
+            "email_before": content_id(self.emails_before),
+            "email_after": content_id(self.emails_after),
+            "meetings": content_id(self.meetings),
+            "identities": who.digest,
+        }
+
+
+def model_version() -> str:
+    """Of models and of what hashes within them, which must be the same in all months of a window."""
+    import duckdb
+
+    return f"{MODEL_VERSION}, ties {DEFAULT_CONSTANTS.version}, duckdb {duckdb.__version__}"
+
+
+def content_id(manifest: Manifest | None) -> str:
+    return "none" if manifest is None else manifest.content_id
+
+
+def lake_month(context: BuildContext, month: str) -> LakeMonth:
+    """The month's verified lake files and its neighbours'. Raises BadLake."""
+    layout = context.layout
+
+    def opened(table: str, name: str) -> tuple[Manifest | None, tuple[Path, ...]]:
+        folder = layout.month(table, name)
+        manifest = open_table(folder)
+        return manifest, () if manifest is None else tuple(manifest.paths(folder))
+
+    emails, email_paths = opened("email", month)
+    before, before_paths = opened("email", add_months(month, -1))
+    after, after_paths = opened("email", add_months(month, 1))
+    meetings, meeting_paths = opened("meetings", month)
+    files = MonthFiles(month, email_paths, before_paths, after_paths, meeting_paths)
+    return LakeMonth(month, emails, before, after, meetings, files)
+
+
+def refresh_month(context: BuildContext, month: str, who: Identification) -> Manifest | None:
+    """The month's interactions, derived again if stale; None (and no rows) where nothing was collected.
+
+    Raises BadLake, ConsentRefused.
+    """
+    lake = lake_month(context, month)
+    folder = context.layout.month(TABLE, month)
+    if not lake.exists:
+        return None
+    stored = open_table(folder)
+    inputs = lake.inputs(who)
+    if stored is not None and _known(stored.inputs) == inputs:
+        return stored
+    with context.engine() as engine:
+        used = join_neighbours(Workbench(engine, MODELS), lake.files, month_start(month), month_end(month))
+    if stored is not None and _same_rows(context, stored, folder, inputs, used, who):
+        files: tuple[DataFile, ...] = stored.files
+    else:
+        context.progress(f"{month}: deriving interactions")
+        files = tuple(derive_files(context, lake, who, month_start(month), month_end(month), folder))
+    return commit_manifest(
+        folder,
+        epoch=context.layout.epoch,
+        table=TABLE,
+        month=month,
+        files=files,
+        fence=context.fence,
+        inputs={**inputs, "before_used": used.before, "after_used": used.after},
+        quality={"settled_emails": used.settled_emails, "settled_copies": used.settled_copies},
+    )
+
+
+def derive_files(
+    context: BuildContext,
+    lake: LakeMonth,
+    who: Identification,
+    lo: datetime,
+    hi: datetime,
+    folder: Path,
+    *,
+    emails: bool = True,
+    meetings: bool = True,
+) -> list[DataFile]:
+    """Derive [lo, hi) of a month into parts of a folder, not yet named by any manifest."""
+    parts: list[DataFile] = []
+    make_folder(folder)
+
+    def write(bench: Workbench, kind: str, model: str, parameters: Mapping[str, Any]) -> None:
+        temp = temp_path(folder, ".parquet")
+        try:
+            rows = bench.write(model, temp, **parameters)
+            parts.append(adopt_part(temp, kind, rows))
+        finally:
+            with suppress(FileNotFoundError):
+                temp.unlink()
+
+    if emails:
+        with context.engine() as engine:
+            derive_emails(engine, lake.files, who, lo, hi, write)
+    if meetings:
+        with context.engine() as engine:
+            derive_meetings(engine, lake.files, who, lo, hi, write)
+    return parts
+
+
+def _known(inputs: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in inputs.items() if name not in ("before_used", "after_used")}
+
+
+def _same_rows(
+    context: BuildContext,
+    stored: Manifest,
+    folder: Path,
+    inputs: Mapping[str, str],
+    used: UsedOfNeighbours,
+    who: Identification,
+) -> bool:
+    """Whether stored rows stand although a neighbour, the directory or the CRM has changed."""
+    own = ("models", "email", "meetings")
+    if any(stored.inputs.get(name) != inputs[name] for name in own):
+        return False
+    if (stored.inputs.get("before_used"), stored.inputs.get("after_used")) != (used.before, used.after):
+        return False
+    kinds = ("email_identities", "meeting_identities")
+    return all(_same_identities(context, stored.paths(folder, kind), who) for kind in kinds)
+
+
+def _same_identities(context: BuildContext, paths: list[Path], who: Identification) -> bool:
+    """Whether the month's addresses would be taken for the same people and accounts as when it was derived."""
+    if not paths:
+        return True
+    with context.engine() as engine:
+        bench = Workbench(engine, MODELS)
+        engine.read_parquet([str(path) for path in paths]).create_view("stored")
+        engine.sql("select address from stored").create("month_addresses")
+        who.identify(bench)
+        changed = engine.execute("select count(*) from (select * from stored except all select * from identities)")
+        return changed.fetchall() == [(0,)]

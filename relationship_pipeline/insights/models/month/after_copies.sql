@@ -1,0 +1,5 @@
+-- Copies held of emails; meeting messages are not emails (N6).
+-- grain: copy. inputs: after_rows (lake table email).
+select *
+from after_rows
+where not is_meeting_message

@@ -1,0 +1,83 @@
+-- Stored: single emails with contacts and leads of the CRM, from which opportunities and leads are counted. `inside`: our
+-- people who take part, mailbox owners included; `named`: those of them who are named in To or Cc, or sent it.
+-- grain: message. inputs: named, received, other_copies, persons.
+with
+watched as (
+    select person, name from persons where is_watched
+),
+
+from_watched as (
+    select received.*, watched.name as contact
+    from received
+    inner join watched on watched.person = received.sender
+    where not received.is_border
+),
+
+members as (
+    select named.message_key, named.person, true as is_named
+    from named
+    where not named.by_us and named.message_key in (select message_key from from_watched)
+    union all
+    select from_watched.message_key, persons.person, false
+    from from_watched
+    inner join persons on persons.name = from_watched.mailbox and persons.is_us
+    union all
+    select other_copies.message_key, persons.person, false
+    from other_copies
+    inner join persons on persons.name = other_copies.mailbox and persons.is_us
+    where other_copies.message_key in (select message_key from from_watched)
+),
+
+teams as (
+    select
+        members.message_key,
+        list_sort(list(distinct persons.name)) as inside,
+        list_sort(coalesce(list(distinct persons.name) filter (where members.is_named), [])) as named
+    from members
+    inner join persons on persons.person = members.person
+    group by members.message_key
+),
+
+to_watched as (
+    select
+        named.message_key,
+        any_value(named.thread) as thread,
+        any_value(named.sent_at) as sent_at,
+        bool_or(named.is_bulk) as is_bulk,
+        list_sort(list(watched.name)) as contacts,
+        any_value(named.sender) as sender
+    from named
+    inner join watched on watched.person = named.person
+    where named.by_us and not named.is_border
+    group by named.message_key
+),
+
+emails as (
+    select
+        from_watched.message_key,
+        from_watched.thread,
+        from_watched.sent_at,
+        false as by_us,
+        from_watched.is_bulk,
+        [from_watched.contact] as contacts,
+        teams.inside,
+        teams.named
+    from from_watched
+    inner join teams on teams.message_key = from_watched.message_key
+    union all
+    select
+        to_watched.message_key,
+        to_watched.thread,
+        to_watched.sent_at,
+        true,
+        to_watched.is_bulk,
+        to_watched.contacts,
+        [persons.name],
+        [persons.name]
+    from to_watched
+    inner join persons on persons.person = to_watched.sender
+)
+
+select *
+from emails
+order by sent_at, message_key

@@ -1,0 +1,15 @@
+-- Emails of conversations in which both sides wrote: all that can be question or answer (N8).
+-- grain: (record_type, record, message_key). inputs: turns, threads.
+select
+    turns.record_type,
+    turns.record,
+    turns.thread,
+    turns.by_us,
+    turns.sent_at,
+    turns.received_at,
+    turns.message_key,
+    turns.is_border
+from turns
+inner join threads
+    on threads.record_type = turns.record_type and threads.record = turns.record and threads.thread = turns.thread
+where not turns.is_bulk and threads.has_both_sides

@@ -1,0 +1,20 @@
+-- Stored: the month's sums a record. grain: (record_type, record_id). inputs: meeting_day_sums, labels.
+with
+sums as (
+    select
+        record_type,
+        record,
+        sum(meetings_sent)::bigint as meetings_sent,
+        sum(meetings_received)::bigint as meetings_received,
+        sum(team_micros)::bigint as team_micros,
+        sum(customer_micros)::bigint as customer_micros,
+        min(first_at) as first_at,
+        max(last_mark) as last_mark
+    from meeting_day_sums
+    group by record_type, record
+)
+
+select labels.record_type, labels.record_id, sums.* exclude (record_type, record)
+from sums
+inner join labels on labels.record_type = sums.record_type and labels.record = sums.record
+order by labels.record_type, labels.record_id

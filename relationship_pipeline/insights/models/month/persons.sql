@@ -1,0 +1,12 @@
+-- Small numbers for the people of the month, so that the large steps group by integers. All users in scope are there:
+-- a mailbox holds mail that does not name its owner.
+-- grain: person. inputs: identities, people.
+with
+everyone as (
+    select distinct true as is_us, user_id as name, false as is_watched from people where in_scope and not hidden
+    union
+    select distinct side = 'us', person, is_watched from identities where side in ('us', 'outside')
+)
+
+select (row_number() over (order by is_us, name))::integer as person, is_us, name, is_watched
+from everyone

@@ -1,0 +1,19 @@
+-- Stored: answered emails of the month, answered within it. Keys are 64-bit hashes, compared within one record and
+-- conversation only. `is_first`: the answer's earliest question, so that counting these counts answers.
+-- grain: (record_type, record_id, question). inputs: month_replies, labels.
+select
+    labels.record_type,
+    labels.record_id,
+    month_replies.thread,
+    month_replies.by_us,
+    hash(month_replies.question_key) as question,
+    month_replies.question_at,
+    hash(month_replies.answer_key) as answer,
+    month_replies.answer_at,
+    row_number() over (
+        partition by labels.record_type, labels.record_id, month_replies.answer_key
+        order by month_replies.question_at, month_replies.question_key
+    ) = 1 as is_first
+from month_replies
+inner join labels on labels.record_type = month_replies.record_type and labels.record = month_replies.record
+order by labels.record_type, labels.record_id, month_replies.thread, month_replies.question_at

@@ -1,0 +1,5 @@
+-- Emails of the month that belong to the month before, because a copy is held there (B5).
+-- grain: message_key. inputs: month_copies, before_copies.
+select distinct message_key
+from month_copies
+where message_key in (select message_key from before_copies)

@@ -1,0 +1,35 @@
+-- Published: nodes of the contact graph (K4): those with an edge. No degree for colleagues (V4).
+-- grain: node_id. inputs: graph_ties, users, contact_accounts, contact_names. parameters: $as_of.
+with
+contacts as (
+    select target as contact, count(*) as degree
+    from graph_ties
+    where kind = 'colleague_contact'
+    group by target
+),
+
+colleagues as (
+    select source as email from graph_ties
+    union
+    select target from graph_ties where kind = 'colleague_colleague'
+),
+
+nodes as (
+    select
+        contacts.contact as node_id,
+        'contact' as kind,
+        contact_names.name,
+        contact_accounts.account_id,
+        contacts.degree
+    from contacts
+    left join contact_names on contact_names.contact = contacts.contact
+    left join contact_accounts on contact_accounts.contact = contacts.contact
+    union all
+    select users.email, 'colleague', users.name, null, null
+    from colleagues
+    inner join users on users.email = colleagues.email
+)
+
+select *, $as_of::timestamptz as as_of
+from nodes
+order by kind, node_id

@@ -1,0 +1,26 @@
+-- Ties that are shown (K2, K5): the colleague wrote at least once or a meeting was accepted by both, and the colleague may
+-- be shown as an introducer. At most five a record, in the order of K3, the same for every viewer (V3).
+-- grain: (record_type, record_id, rank). inputs: scored_pairs, users, tie_constants(k). parameters: $shown.
+with
+gated as (
+    select scored_pairs.*, users.email as colleague_email, users.name as colleague_name
+    from scored_pairs
+    inner join users on users.user_id = scored_pairs.user_id
+    where users.may_introduce
+      and scored_pairs.record_type in ('contact', 'account')
+      and (scored_pairs.emails_sent > 0 or scored_pairs.accepted > 0)
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by record_type, record_id
+            order by score desc, last_at desc nulls last, colleague_email
+        ) as rank
+    from gated
+    qualify rank <= $shown
+)
+
+select ranked.*, greatest(1, round_even(tie_strength(ranked.score, tie_constants.k), 0))::integer as strength
+from ranked, tie_constants

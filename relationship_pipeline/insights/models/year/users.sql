@@ -1,0 +1,10 @@
+-- Users in scope by directory id, with what is shown of them.
+-- grain: user_id. inputs: people.
+select
+    user_id,
+    coalesce(any_value(primary_address), min(address)) as email,
+    any_value(display_name) as name,
+    bool_and(may_introduce) as may_introduce
+from people
+where in_scope and not hidden
+group by user_id

@@ -1,0 +1,21 @@
+-- Published: who knows each account best (K1, K3). grain: (account_id, rank). inputs: shown_ties, tie_constants(k).
+-- parameters: $as_of.
+select
+    record_id as account_id,
+    rank,
+    colleague_email,
+    colleague_name,
+    strength,
+    tie_band(strength, k) as band,
+    emails_sent,
+    emails_received,
+    meetings,
+    last_at as last_interaction_at,
+    tie_reasons(
+        emails_sent, emails_received, meetings, months,
+        (epoch_us($as_of::timestamptz) - epoch_us(last_at)) // 86_400_000_000
+    ) as reasons,
+    $as_of::timestamptz as as_of
+from shown_ties, tie_constants
+where record_type = 'account'
+order by account_id, rank

@@ -1,0 +1,198 @@
+"""One month's interactions, derived from the lake: the compact tables from which 12-month numbers are aggregated.
+
+`derive_emails` and `derive_meetings` do one month or a part of one (the edges of a window, N5) and hand each finished
+table to a writer. What is derived depends on nothing but their arguments. SQL: models/month/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relationship_pipeline import schemas
+from relationship_pipeline.domain.months import month_end, month_start
+from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
+from relationship_pipeline.insights.identification import Identification
+from relationship_pipeline.insights.workbench import Workbench
+
+if TYPE_CHECKING:
+    import duckdb
+
+MODELS = "relationship_pipeline.insights.models.month"
+TAIL = timedelta(days=8)
+"""168 hours of N8, and the one day by which a sender's clock may run ahead of the receipt (N4)."""
+
+Write = Callable[[Workbench, str, str, Mapping[str, Any]], None]
+"""Stores a model's rows: (workbench, kind of file, model, the model's parameters)."""
+
+
+@dataclass(frozen=True)
+class MonthFiles:
+    """Verified lake files that a month's derivation reads: its own, and those of its neighbours (B5)."""
+
+    month: str
+    emails: tuple[Path, ...] = ()
+    emails_before: tuple[Path, ...] = ()
+    emails_after: tuple[Path, ...] = ()
+    meetings: tuple[Path, ...] = ()
+
+
+def derive_emails(
+    engine: duckdb.DuckDBPyConnection,
+    files: MonthFiles,
+    who: Identification,
+    lo: datetime,
+    hi: datetime,
+    write: Write,
+) -> None:
+    """Store what the emails with `received_at` in [lo, hi) come to (N4): `email_identities`, `email_days`,
+    `email_records`, `email_pairs`, `conversations`, `replies`, `border_replies`, `last_questions`, `crm_emails`.
+
+    A `lo` after the month's start leaves out replies across the border to the month before: it is outside the window.
+    """
+    bench = Workbench(engine, MODELS)
+    join_neighbours(bench, files, lo, hi)
+    open_emails(bench)
+    identify(bench, who)
+    write(bench, "email_identities", "stored_identities", {})
+    count_emails(bench)
+    for name in ("email_days", "email_records"):
+        write(bench, name, name, {})
+    for name in ("crm_emails", "last_questions"):
+        write(bench, name, name, {})
+    bench.table("threads")
+    write(bench, "conversations", "conversations", {})
+    for name in ("dialogue", "answers", "month_replies"):
+        bench.table(name)
+    bench.drop("threads")
+    for name in ("replies", "border_replies"):
+        write(bench, name, name, {})
+    bench.drop("dialogue", "answers", "month_replies")
+    bench.view("email_interactions", "interactions_of_pairs")
+    write(bench, "email_pairs", "pairs", tie_parameters(files.month))
+
+
+def derive_meetings(
+    engine: duckdb.DuckDBPyConnection,
+    files: MonthFiles,
+    who: Identification,
+    lo: datetime,
+    hi: datetime,
+    write: Write,
+) -> None:
+    """Store what the meetings that start in [lo, hi) come to (N10): `meeting_identities`, `meeting_days`,
+    `meeting_records`, `meeting_pairs`,
+    `crm_meetings`."""
+    bench = open_meetings(engine, files.meetings, lo, hi)
+    identify(bench, who)
+    write(bench, "meeting_identities", "stored_identities", {})
+    count_meetings(bench)
+    bench.view("meeting_turns")
+    bench.table("meeting_day_sums")
+    for name in ("meeting_days", "meeting_records", "crm_meetings"):
+        write(bench, name, name, {})
+    bench.view("meeting_interactions", "interactions_of_pairs")
+    write(bench, "meeting_pairs", "pairs", tie_parameters(files.month))
+
+
+@dataclass(frozen=True)
+class UsedOfNeighbours:
+    """What a month's derivation uses of the months before and after, as digests, and what it settles to the one before
+    (B5): emails and copies."""
+
+    before: str
+    after: str
+    settled_emails: int
+    settled_copies: int
+
+
+def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datetime) -> UsedOfNeighbours:
+    """Tables `settled_keys`, `late_copies` and `border_copies`: where the month's emails and its neighbours' meet."""
+    start = month_start(files.month)
+    _bound(bench.engine, lo, hi)
+    bench.attach("month_rows", files.emails, schemas.EMAIL)
+    bench.attach("before_rows", files.emails_before, schemas.EMAIL)
+    bench.attach("after_rows", files.emails_after, schemas.EMAIL)
+    for name in ("month_copies", "before_copies", "after_copies"):
+        bench.view(name)
+    bench.table("settled_keys")
+    bench.table("late_copies")
+    bench.table("border_copies", month_start=start, tail_start=start - TAIL, with_border=lo == start)
+    before, after = bench.row("neighbour_digests")
+    settled_emails, settled_copies = bench.row("settled_counts")
+    return UsedOfNeighbours(before, after, settled_emails, settled_copies)
+
+
+def open_emails(bench: Workbench) -> None:
+    """View `emails`, each once as B5, N3 and N4 define it, and table `month_addresses`."""
+    bench.view("copies")
+    bench.table("other_copies")
+    bench.table("disputed_keys")
+    bench.view("emails")
+    bench.table("month_addresses")
+
+
+def open_meetings(
+    engine: duckdb.DuckDBPyConnection, paths: Iterable[Path], lo: datetime, hi: datetime
+) -> Workbench:
+    """A workbench with view `month_meetings` (all of the files), to count those that start in [lo, hi), and table
+    `month_addresses`."""
+    bench = Workbench(engine, MODELS)
+    _bound(engine, lo, hi)
+    bench.attach("month_meetings", paths, schemas.MEETINGS)
+    bench.table("meeting_addresses", alias="month_addresses")
+    return bench
+
+
+def identify(bench: Workbench, who: Identification, also: Iterable[str] = ()) -> None:
+    """Tables `identities` of `month_addresses` and of further addresses, `persons`, `parties`, `accounts`, `members` and
+    view `labels`."""
+    more = [[address] for address in sorted(also)]
+    if more:
+        bench.engine.executemany("insert into month_addresses values (?)", more)
+        bench.engine.execute("create or replace table month_addresses as select distinct address from month_addresses")
+    who.identify(bench)
+    for name in ("persons", "parties", "accounts", "members"):
+        bench.table(name)
+    bench.view("labels")
+
+
+def count_meetings(bench: Workbench) -> None:
+    """Tables `meetings`, `meeting_people` and `meeting_links`."""
+    for name in ("meetings", "meeting_people", "meeting_links"):
+        bench.table(name)
+
+
+def count_emails(bench: Workbench) -> None:
+    """Tables `named`, `received`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`."""
+    bench.table("hidden_here")
+    bench.view("visible_emails")
+    bench.table("named")
+    bench.table("repeated_names")
+    bench.engine.execute("delete from named where rowid in (select row_number from repeated_names)").fetchall()
+    for name in ("received", "team_sizes", "sent_to_accounts"):
+        bench.table(name)
+    bench.view("turns")
+    bench.table("days")
+
+
+def tie_parameters(month: str) -> dict[str, Any]:
+    """Parameters of the model `pairs`."""
+    short, medium, long = DEFAULT_CONSTANTS.half_lives_days
+    return {
+        "month_end": month_end(month),
+        "short_days": short,
+        "medium_days": medium,
+        "long_days": long,
+        "full_audience": float(DEFAULT_CONSTANTS.full_audience),
+    }
+
+
+def _bound(engine: duckdb.DuckDBPyConnection, lo: datetime, hi: datetime) -> None:
+    engine.execute(
+        "create table bounds as select $lo::timestamptz as lo, $hi::timestamptz as hi, $largest as largest_audience",
+        {"lo": lo, "hi": hi, "largest": DEFAULT_CONSTANTS.largest_audience},
+    ).fetchall()

@@ -1,0 +1,73 @@
+"""Running SQL models on one DuckDB connection: each model becomes the table or view of its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relationship_pipeline.lake.engine import copy_to_parquet, sql
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_SQL_TYPES = {
+    "string": "varchar",
+    "int64": "bigint",
+    "int32": "integer",
+    "double": "double",
+    "bool": "boolean",
+    "date32[day]": "date",
+    "timestamp[us, tz=UTC]": "timestamptz",
+}
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """A connection and the package its models come from. A later model reads earlier ones by name."""
+
+    engine: duckdb.DuckDBPyConnection
+    package: str
+
+    def attach(self, name: str, paths: Iterable[Path], schema: pa.Schema) -> None:
+        """A view over Parquet files; with none, an empty table of that schema."""
+        files = [str(path) for path in paths]
+        if files:
+            self.engine.read_parquet(files, union_by_name=True).create_view(name)
+        else:
+            self.register(name, schema.empty_table())
+
+    def register(self, name: str, table: pa.Table) -> None:
+        self.engine.register(name, table)
+
+    def table(self, name: str, alias: str | None = None, **parameters: Any) -> None:
+        """Compute a model and keep its rows."""
+        self.engine.sql(sql(self.package, name), params=parameters or None).create(alias or name)
+
+    def view(self, name: str, alias: str | None = None) -> None:
+        """Let later models read a model's rows as they are computed; views take no parameters."""
+        self.engine.sql(sql(self.package, name)).create_view(alias or name)
+
+    def write(self, name: str, target: Path, **parameters: Any) -> int:
+        """Compute a model into one Parquet file; returns its rows."""
+        return copy_to_parquet(self.engine, sql(self.package, name), target, parameters)
+
+    def write_contract(
+        self, name: str, schema: pa.Schema, sort_by: Iterable[str], target: Path, **parameters: Any
+    ) -> int:
+        """As `write`, with the columns, their order and types of `schema` and the rows sorted."""
+        columns = ", ".join(f"{field.name}::{_SQL_TYPES[str(field.type)]} as {field.name}" for field in schema)
+        query = f"select {columns} from ({sql(self.package, name)}) order by {', '.join(sort_by)}"
+        return copy_to_parquet(self.engine, query, target, parameters)
+
+    def row(self, name: str, **parameters: Any) -> tuple[Any, ...]:
+        """The only row of a model."""
+        (row,) = self.engine.execute(sql(self.package, name), parameters or None).fetchall()
+        return row
+
+    def drop(self, *names: str) -> None:
+        """Free the rows of tables that no later model reads."""
+        for name in names:
+            self.engine.execute(f"drop table {name}").fetchall()

@@ -1,0 +1,73 @@
+"""What killed processes left behind, removed at every start (reliability.md 5.2): only names of our own patterns, and
+only where the lock of that work is free."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.durable import TEMP_PREFIX
+from relationship_pipeline.errors import BadLake
+from relationship_pipeline.lake.engine import SPILL_LOCK
+from relationship_pipeline.lake.manifest import read_manifest
+from relationship_pipeline.lake.writer import sweep_folder
+from relationship_pipeline.layout import EpochLayout, Layout
+
+
+def sweep(layout: Layout) -> int:
+    """Remove temp files and parts that no manifest names, unfinished folders of the stage, and spill of engines that
+    are gone, in every epoch; returns how many files and folders went. Waits for nobody: what is in use stays."""
+    if not layout.epochs.is_dir():
+        return 0
+    removed = 0
+    for root in sorted(layout.epochs.iterdir()):
+        if root.is_dir() and not root.name.startswith("."):
+            epoch = layout.epoch(root.name)
+            removed += _sweep_tables(layout, epoch) + _sweep_stage(epoch) + _sweep_spill(epoch)
+    return removed
+
+
+def _sweep_tables(layout: Layout, epoch: EpochLayout) -> int:
+    removed = 0
+    for folder in sorted(epoch.lake.glob("*/month=*")) + sorted(epoch.lake.glob("*/current")):
+        month = folder.name.partition("=")[2] or None
+        with _if_free(layout.table_lock(folder.parent.name, month)) as free, suppress(BadLake):
+            if free:
+                removed += sweep_folder(folder, read_manifest(folder))
+    return removed
+
+
+def _sweep_stage(epoch: EpochLayout) -> int:
+    """Unfinished splits: `<stage>/<source>/.tmp-<key>`, guarded by `<stage>/<source>/<key>.lock`."""
+    removed = 0
+    for folder in sorted(epoch.stage.glob(f"*/{TEMP_PREFIX}*")):
+        key = folder.name.removeprefix(TEMP_PREFIX)
+        with _if_free(folder.with_name(f"{key}.lock")) as free:
+            if free and folder.is_dir():
+                shutil.rmtree(folder)
+                removed += 1
+    return removed
+
+
+def _sweep_spill(epoch: EpochLayout) -> int:
+    removed = 0
+    for folder in sorted(epoch.spill.glob(f"{TEMP_PREFIX}*")):
+        if folder.is_dir():
+            with _if_free(folder / SPILL_LOCK) as free:
+                if free:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    removed += 1
+    return removed
+
+
+@contextmanager
+def _if_free(lock: Path) -> Iterator[bool]:
+    """Hold the lock, or say that somebody else does."""
+    try:
+        with locked(lock, wait=False):
+            yield True
+    except BlockingIOError:
+        yield False

@@ -1,0 +1,197 @@
+"""Reading the company's sources under consent: the directory, one month of emails or meetings, the meetings ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from relationship_pipeline.consent.enforcement import Rules, groups_needed, read_rules, record_memberships
+from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
+from relationship_pipeline.domain.months import month_end, month_of, month_range, months_due
+from relationship_pipeline.errors import BadInput
+from relationship_pipeline.lake.manifest import Manifest, read_manifest
+from relationship_pipeline.layout import EpochLayout
+from relationship_pipeline.operations.work import Work
+from relationship_pipeline.settings import Settings, SourceKind
+from relationship_pipeline.sources.base import Directory, ReadScope, Source
+from relationship_pipeline.sources.demo import read_demo, write_crm_folder
+
+if TYPE_CHECKING:
+    from relationship_pipeline.lake.collect import Collection
+
+PLANNED_AHEAD = timedelta(days=92)
+"""B4: how far `planned_meetings` looks past the running month."""
+
+EMAIL, MEETINGS, CRM_TABLE = "email", "meetings", "crm_records"
+
+
+def refresh_months(settings: Settings, now: datetime) -> list[str]:
+    """The months a refresh at `now` reads (B3), oldest first; empty without a consent that allows collecting."""
+    record = ControlLedger(settings.layout).current()
+    if record is None or refusal(record, Purpose.COLLECT) is not None:
+        return []
+    epoch = settings.layout.epoch(record.epoch)
+    landed = {}
+    for month in month_range(record.first_month, month_of(now)):
+        manifest = read_manifest(epoch.month(EMAIL, month))
+        if manifest is not None:
+            landed[month] = manifest.created_at
+    return months_due(now, landed, record.first_month)
+
+
+def read_directory(work: Work) -> Manifest:
+    """Read the directory now and commit it with a dated snapshot of the groups that matter (O1)."""
+    return Reading(work, work.ledger.require(Purpose.COLLECT)).directory_manifest
+
+
+def read_crm(work: Work) -> Mapping[str, int]:
+    """Read the CRM folder, where there is one, and commit it; rows by kind. Rows left out are counted by reason in the
+    manifest's quality record. A demo's folder is generated with its tenant."""
+    from relationship_pipeline.lake.tables import store_tables
+    from relationship_pipeline.sources.crm_files import read_crm_files
+
+    settings = work.settings
+    record = work.ledger.require(Purpose.COLLECT)
+    epoch = settings.layout.epoch(record.epoch)
+    folder = settings.crm_folder
+    if settings.source is SourceKind.DEMO and settings.crm_dir is None and (tenant := read_demo(settings.layout.demo)):
+        folder = epoch.tmp / "demo" / "crm"
+        write_crm_folder(tenant, folder)
+    crm = read_crm_files(folder)
+    rejected = {f"{kind}: {reason}": count for (kind, reason), count in crm.rejected.items()}
+    fence = partial(work.ledger.commit_fence, record.epoch, Purpose.COLLECT)
+    store_tables(epoch, CRM_TABLE, crm.tables, fence, quality={"rejected": rejected})
+    for reason, count in rejected.items():
+        work.report(f"CRM rows left out, {reason}: {count}")
+    return {kind: table.num_rows for kind, table in crm.tables.items()}
+
+
+def collect_emails(work: Work, month: str) -> Manifest:
+    """Read one month of emails and commit it. Raises ConsentRefused, BadInput, Refused, PipelineError (disk full)."""
+    from relationship_pipeline.lake import collect
+
+    reading = Reading(work, _require_window(work, month))
+    scope = reading.scope(EMAIL, month)
+    staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
+    manifest = collect.collect_emails(reading.collection, month, staged)
+    staged.settle(manifest.content_id)
+    work.report(
+        f"{month}: {manifest.quality['distinct_emails']:,} emails from {manifest.quality['copies_read']:,} copies"
+    )
+    return manifest
+
+
+def collect_meetings(work: Work, month: str) -> Manifest:
+    """Read one month of meetings and commit it."""
+    from relationship_pipeline.lake import collect
+
+    reading = Reading(work, _require_window(work, month))
+    scope = reading.scope(MEETINGS, month)
+    staged = reading.source.stage_meetings(month, scope, reading.stage, reading.checkpoint, work.report)
+    manifest = collect.collect_meetings(reading.collection, month, staged)
+    staged.settle(manifest.content_id)
+    return manifest
+
+
+def collect_planned_meetings(work: Work) -> Manifest:
+    """Read the meetings of the 92 days after the running month and replace what was planned before (B4)."""
+    from relationship_pipeline.lake import collect
+
+    reading = Reading(work, work.ledger.require(Purpose.COLLECT))
+    start = work.settings.now()
+    end = month_end(month_of(start)) + PLANNED_AHEAD
+    scope = ReadScope(reading.rules.readable_mailboxes)
+    staged = reading.source.stage_planned_meetings(start, end, scope, reading.stage, reading.checkpoint, work.report)
+    manifest = collect.collect_planned_meetings(reading.collection, start, end, staged)
+    staged.settle(manifest.content_id)
+    return manifest
+
+
+class Reading:
+    """One piece of collection under one consent: source, directory, rules and fence, read now."""
+
+    def __init__(self, work: Work, record: ConsentRecord) -> None:
+        from relationship_pipeline.lake.collect import Collection
+        from relationship_pipeline.lake.directory import store_directory
+
+        settings, layout = work.settings, work.settings.layout
+        self.epoch = layout.epoch(record.epoch)
+        self.stage = self.epoch.stage
+        self.checkpoint = partial(_check, work.ledger, record.epoch)
+        fence = partial(work.ledger.commit_fence, record.epoch, Purpose.COLLECT)
+        self.source = open_source(settings, self.epoch)
+        groups = groups_needed(layout, record.epoch, settings)
+        with locked(layout.work_lock("directory")):
+            directory = self.source.read_directory(groups)
+            record_memberships(layout, record.epoch, directory, groups)
+            directory, self.directory_manifest = store_directory(self.epoch, directory, fence)
+        self.rules = rules_now(settings, record.epoch, directory)
+        self.collection: Collection = Collection(
+            layout=layout, epoch=record.epoch, rules=self.rules, directory=directory, settings=settings, fence=fence
+        )
+
+    def scope(self, table: str, month: str) -> ReadScope:
+        """The mailboxes that may be read, and which rows of the month the lake holds already."""
+        committed = read_manifest(self.epoch.month(table, month))
+        return ReadScope(self.rules.readable_mailboxes, committed.content_id if committed else None)
+
+
+def _check(ledger: ControlLedger, epoch: str) -> None:
+    ledger.require(Purpose.COLLECT, epoch)
+
+
+def rules_now(settings: Settings, epoch: str, directory: Directory) -> Rules:
+    """Who may be read and shown at this moment (O1-O6)."""
+    holders = _role_holders(settings, settings.layout.epoch(epoch)) if settings.scope.roles else None
+    return read_rules(settings.layout, epoch, directory, settings, datetime.now(UTC), role_holders=holders)
+
+
+def _role_holders(settings: Settings, epoch: EpochLayout) -> set[str] | None:
+    """Addresses of those who hold a role that collection is restricted to (O3); None without CRM rows that say so."""
+    from relationship_pipeline.lake.tables import load_tables
+
+    loaded = load_tables(epoch, CRM_TABLE)
+    if loaded is None or not loaded[1]["user_roles"].num_rows:
+        return None
+    wanted = {role.strip().lower() for role in settings.scope.roles}
+    rows = loaded[1]["user_roles"].to_pylist()
+    return {row["user"].lower() for row in rows if row["role"].strip().lower() in wanted}
+
+
+def open_source(settings: Settings, epoch: EpochLayout) -> Source:
+    """The source that the settings name. A demo is a Graph tenant that lives in the simulator."""
+    if settings.source is SourceKind.DATA_CONNECT:
+        from relationship_pipeline.sources.data_connect import DataConnectSource
+
+        return DataConnectSource(
+            settings.data_connect_folder,
+            spill=epoch.spill,
+            memory_limit=settings.memory_limit,
+            threads=settings.threads,
+            on_bad_file=settings.data_connect.on_bad_file,
+            opt_out_attribute=settings.opt_out.attribute,
+            free_mail_domains=settings.free_mail_domains,
+        )
+    from relationship_pipeline.sources.graph.source import GraphSource
+
+    if settings.source is SourceKind.DEMO and settings.graph.base_url is None:
+        raise BadInput(
+            "the demo's simulated tenant is not running: use `relationship-pipeline demo`, `backfill`, `refresh` or `dev`, "
+            "which start it"
+        )
+    return GraphSource(settings.graph, opt_out_attribute=settings.opt_out.attribute, now=settings.now)
+
+
+def _require_window(work: Work, month: str) -> ConsentRecord:
+    """The live consent, if the month lies in its window (B1)."""
+    record = work.ledger.require(Purpose.COLLECT)
+    running = month_of(work.settings.now())
+    if not record.first_month <= month <= running:
+        raise BadInput(
+            f"{month} is outside the collection window: this consent covers {record.first_month} to {running}"
+        )
+    return record

@@ -1,0 +1,186 @@
+"""Deriving, publishing and measuring under consent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relationship_pipeline.consent.enforcement import Rules
+from relationship_pipeline.domain.consent import ConsentRecord, Purpose
+from relationship_pipeline.domain.months import month_of, month_range
+from relationship_pipeline.errors import BadInput
+from relationship_pipeline.lake.manifest import Manifest, read_manifest
+from relationship_pipeline.operations.collection import CRM_TABLE, EMAIL, rules_now
+from relationship_pipeline.operations.work import Work
+
+if TYPE_CHECKING:
+    from relationship_pipeline.insights.context import BuildContext
+    from relationship_pipeline.insights.evaluate import EvaluationResult
+    from relationship_pipeline.publishing.allowed import Allowed
+    from relationship_pipeline.publishing.roles import Role
+
+
+@dataclass(frozen=True)
+class _Deriving:
+    """One piece of deriving under one consent: the rules of the moment and the instant insights are for."""
+
+    record: ConsentRecord
+    rules: Rules
+    context: BuildContext
+    as_of: datetime
+
+
+def _deriving(work: Work) -> _Deriving:
+    from relationship_pipeline.insights.context import BuildContext
+    from relationship_pipeline.lake.directory import load_directory
+    from relationship_pipeline.lake.tables import load_tables
+
+    settings = work.settings
+    record = work.ledger.require(Purpose.DERIVE)
+    epoch = settings.layout.epoch(record.epoch)
+    directory = load_directory(epoch)
+    if directory is None:
+        raise BadInput("nothing was collected yet: run `relationship-pipeline backfill`")
+    rules = rules_now(settings, record.epoch, directory)
+    context = BuildContext(
+        layout=epoch,
+        settings=settings,
+        people=rules.people,
+        internal_domains=rules.internal_domains,
+        hidden_addresses=rules.hidden,
+        hidden_domains=rules.hidden_domains,
+        fence=partial(work.ledger.commit_fence, record.epoch, Purpose.DERIVE),
+        crm=crm[1] if (crm := load_tables(epoch, CRM_TABLE)) else {},
+        progress=work.report,
+    )
+    return _Deriving(record, rules, context, insights_as_of(work, record))
+
+
+def insights_as_of(work: Work, record: ConsentRecord) -> datetime:
+    """The instant insights are for: `as_of` where it is set, else when a month was last read, so that all tables of a
+    build are for one instant and nothing is computed for a time that was not looked at."""
+    if work.settings.as_of is not None:
+        return work.settings.as_of
+    epoch = work.settings.layout.epoch(record.epoch)
+    months = month_range(record.first_month, month_of(datetime.now(UTC)))
+    manifests = [read_manifest(epoch.month(EMAIL, month)) for month in months]
+    landed = [manifest.created_at for manifest in manifests if manifest is not None]
+    if not landed:
+        raise BadInput("no month was collected yet: run `relationship-pipeline backfill`")
+    return max(landed)
+
+
+def derive_interactions(work: Work, month: str) -> Manifest:
+    """Keep one month's interactions fresh. Raises BadInput where the month was not collected."""
+    from relationship_pipeline.insights.build import build_month
+
+    manifest = build_month(_deriving(work).context, month)
+    if manifest is None:
+        raise BadInput(f"{month} was not collected yet: materialize email_metadata and meeting_metadata for it first")
+    return manifest
+
+
+def build_kpis(work: Work) -> Mapping[str, int]:
+    """KPI tables for contacts, accounts, opportunities and leads; rows by table."""
+    from relationship_pipeline.insights import build
+
+    return _rows(work, build.build_kpis)
+
+
+def build_health(work: Work) -> Mapping[str, int]:
+    """Health components, history and alerts; rows by table."""
+    from relationship_pipeline.insights import build
+
+    return _rows(work, build.build_health)
+
+
+def build_who_knows_whom(work: Work) -> Mapping[str, int]:
+    """Ties of colleagues to contacts and companies; rows by table."""
+    from relationship_pipeline.insights import build
+
+    return _rows(work, build.build_who_knows_whom)
+
+
+def build_contact_graph(work: Work) -> Mapping[str, int]:
+    """Nodes and edges; rows by table."""
+    from relationship_pipeline.insights import build
+
+    return _rows(work, build.build_contact_graph)
+
+
+def _rows(work: Work, build: Callable[[BuildContext, datetime], Mapping[str, Manifest]]) -> Mapping[str, int]:
+    deriving = _deriving(work)
+    return {table: manifest.rows for table, manifest in build(deriving.context, deriving.as_of).items()}
+
+
+def build_everything(work: Work) -> None:
+    """Derive and publish from what the lake holds, where it holds anything."""
+    if not any(work.settings.layout.epoch(work.ledger.require(Purpose.DERIVE).epoch).lake.glob(f"{EMAIL}/month=*")):
+        return
+    for build in (build_kpis, build_health, build_who_knows_whom, build_contact_graph, publish, build_report):
+        build(work)
+
+
+def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
+    """Build and swap in each role's database (or one role's); rows by role."""
+    from relationship_pipeline.publishing import publish as publishing
+
+    deriving = _deriving(work)
+    counts = publishing.publish(
+        work.settings.layout,
+        deriving.record.epoch,
+        deriving.as_of,
+        work.settings,
+        deriving.context.fence,
+        _allowed(deriving.rules),
+        only=only,
+    )
+    return {role: sum(tables.values()) for role, tables in counts.items()}
+
+
+def _allowed(rules: Rules) -> Allowed:
+    from relationship_pipeline.publishing.allowed import Allowed
+
+    people = rules.people.select(["may_introduce", "primary_address", "address"]).to_pylist()
+    return Allowed(
+        introducers=frozenset(row["primary_address"] for row in people if row["may_introduce"]),
+        hidden_addresses=frozenset(rules.hidden.column("address").to_pylist()),
+        hidden_domains=frozenset(rules.hidden_domains.column("domain").to_pylist()),
+    )
+
+
+def change_role(work: Work, name: str, privilege: str, *, give: bool) -> Role:
+    """Grant or revoke, and make or rebuild that role's database at once where something is published (V1)."""
+    from relationship_pipeline.publishing import roles
+    from relationship_pipeline.publishing.publish import unpublish
+
+    if not give:
+        found = roles.revoke(work.ledger, name, privilege)
+        record = work.ledger.current()
+        if record is not None:
+            unpublish(work.settings.layout, name, record.epoch)
+    else:
+        found = roles.grant(work.ledger, name, privilege)
+    if found.grants and (work.settings.layout.published).exists():
+        publish(work, only=name)
+    return found
+
+
+def evaluate_lake(
+    work: Work,
+    domains: Sequence[str],
+    cuts: Sequence[datetime] | None,
+    pairs_path: Path | None,
+    progress: Callable[[int, int], None],
+) -> EvaluationResult:
+    """Measure strength and health on what was collected (K8)."""
+    from relationship_pipeline.insights.lake_history import lake_history
+
+    deriving = _deriving(work)
+    inside = list(domains) or deriving.rules.internal_domains.column("domain").to_pylist()
+    with lake_history(deriving.context) as history:
+        return history.evaluate(inside, cuts, pairs_path, progress)

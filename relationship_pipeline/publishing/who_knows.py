@@ -1,0 +1,153 @@
+"""Who can introduce me? Look-ups of who knows whom, and two-hop paths, on a role's published database (K1, K4).
+
+All viewers of a role get the same introducers in the same order (V3); every look-up is registered first (V5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.domain.addresses import normalize_address
+from relationship_pipeline.errors import BadInput
+from relationship_pipeline.lake.engine import sql
+from relationship_pipeline.layout import Layout
+from relationship_pipeline.publishing.connection import DEFAULT_LIMITS, current_epoch, open_published
+from relationship_pipeline.publishing.query import one_line_errors
+from relationship_pipeline.publishing.register import record_look_up
+from relationship_pipeline.publishing.roles import DEFAULT_ROLE, require_role
+from relationship_pipeline.schemas import WHO_KNOWS_WHOM
+
+if TYPE_CHECKING:
+    import duckdb
+
+MODELS = "relationship_pipeline.publishing.models"
+
+LEAST_LEG = 40
+"""K4: both legs of a two-hop path are at least a medium tie."""
+
+MOST_PATHS = 5
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Introducer:
+    """A colleague who knows the contact or company; a row of who_knows_whom or who_knows_company."""
+
+    rank: int
+    colleague_email: str
+    colleague_name: str | None
+    strength: int
+    band: str
+    emails_sent: int
+    emails_received: int
+    meetings: int
+    last_interaction_at: datetime
+    reasons: str
+
+
+@dataclass(frozen=True)
+class WarmPath:
+    """me -> colleague -> contact; `strength` is the product of the two legs, 0 to 100."""
+
+    colleague_email: str
+    colleague_name: str | None
+    first_strength: int
+    second_strength: int
+    strength: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a look-up found: introducers strongest first (none: known, but no tie is shown), and, where asked from a
+    colleague, up to five paths through others. `kind` is `contact` or `company`; `name` the contact's, where known."""
+
+    looked_up: str
+    kind: str
+    name: str | None
+    as_of: datetime | None
+    introducers: tuple[Introducer, ...]
+    paths: tuple[WarmPath, ...] = ()
+    from_colleague: str | None = None
+
+
+def who_knows(
+    layout: Layout,
+    looked_up: str,
+    role: str = DEFAULT_ROLE,
+    *,
+    from_colleague: str | None = None,
+    purpose: str | None = None,
+    now: datetime | None = None,
+) -> Answer:
+    """The up to five colleagues who know an outside address or a company's domain, with their reasons.
+
+    `from_colleague`, a primary address, adds up to five two-hop paths both of whose legs are at least LEAST_LEG. Raises
+    ConsentRefused, Refused (role, grant, nothing published, register not writable) and BadInput where the address, the
+    domain or the colleague is not known; texts name no address.
+    """
+    ledger = ControlLedger(layout)
+    epoch = current_epoch(layout)
+    require_role(ledger, role, WHO_KNOWS_WHOM)
+    kind, wanted = _wanted(looked_up)
+    me = None if from_colleague is None else normalize_address(from_colleague) or from_colleague.strip().lower()
+    with open_published(epoch, role) as connection, one_line_errors(connection, DEFAULT_LIMITS.timeout):
+        record_look_up(epoch.ledger, wanted, role, purpose, now or datetime.now(UTC), kind)
+        key, name = _find(connection, kind, wanted)
+        if me is not None and not connection.execute(sql(MODELS, "find_colleague"), {"colleague": me}).fetchone():
+            raise BadInput(
+                "that colleague is not in the contact graph: not in scope, opted out, or without ties; "
+                "--from takes a colleague's primary address"
+            )
+        introducers = _rows(connection, f"{kind}_introducers", {"looked_up": key}, Introducer)
+        paths: tuple[WarmPath, ...] = ()
+        if me is not None:
+            bounds = {"colleague": me, "looked_up": key, "least": LEAST_LEG, "most": MOST_PATHS}
+            paths = _rows(connection, f"{kind}_paths", bounds, WarmPath)
+        instant = connection.execute("select max(as_of) as as_of from graph_nodes").fetchone()
+    return Answer(key, kind, name, instant[0] if instant else None, introducers, paths, me)
+
+
+def _wanted(looked_up: str) -> tuple[str, str]:
+    """What is asked for, in the form in which it is published: an address (N1) or a domain."""
+    text = looked_up.strip()
+    if "@" in text:
+        address = normalize_address(text)
+        if address is None:
+            raise BadInput("that is not an e-mail address; give one address or one domain, such as example.com")
+        return "contact", address
+    address = normalize_address(f"x@{text}")
+    if address is None or "." not in text:
+        raise BadInput("that is neither an address nor a domain; give one of them, such as example.com")
+    return "company", address.partition("@")[2]
+
+
+def _find(connection: duckdb.DuckDBPyConnection, kind: str, wanted: str) -> tuple[str, str | None]:
+    """The published key (address or account id) and the contact's name. Raises BadInput for an unknown one."""
+    if kind == "contact":
+        row = connection.execute(sql(MODELS, "find_contact"), {"looked_up": wanted}).fetchone()
+        if row is None:
+            raise BadInput(
+                "nobody here was in touch with that address in the 12 months before the last refresh; "
+                "check its spelling, or ask for its company by domain"
+            )
+        return str(row[0]), row[1]
+    row = connection.execute(sql(MODELS, "find_account"), {"looked_up": wanted}).fetchone()
+    if row is None:
+        raise BadInput(
+            "nobody here was in touch with a company of that domain in the 12 months before the last refresh; "
+            "check its spelling (free-mail domains are no company)"
+        )
+    return str(row[0]), None
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, model: str, parameters: dict[str, Any], make: Callable[..., Row]
+) -> tuple[Row, ...]:
+    cursor = connection.execute(sql(MODELS, model), parameters)
+    names = [column[0] for column in cursor.description or []]
+    return tuple(make(**dict(zip(names, row, strict=True))) for row in cursor.fetchall())

@@ -1,0 +1,83 @@
+"""A user's mistake is one line that says what to do, exit 1, or wrong usage, exit 2; never a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from relationship_pipeline.layout import Layout
+from relationship_pipeline_tests.command import refuse, run, succeed
+from relationship_pipeline_tests.factories import user, write_export
+
+EXPORT = {"RELATIONSHIP_SOURCE": "data_connect"}
+
+
+def test_c4_backfill_without_consent_refuses_and_reads_nothing(layout: Layout) -> None:
+    assert "consent" in refuse("backfill", **EXPORT)
+    assert not layout.epochs.exists()
+
+
+def test_c4_refresh_without_consent_refuses(layout: Layout) -> None:
+    assert "consent" in refuse("refresh", **EXPORT)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["backfil"],
+        ["backfill", "--from", "2026-13"],
+        ["backfill", "--from", "2026-05", "--to", "2026-04"],
+        ["consent", "provide"],
+        ["consent", "provide", "--admin", "x", "--level", "half"],
+        ["opt-out", "everyone"],
+        ["query"],
+        ["role", "grant", "salesperson", "everything"],
+        ["demo", "--users", "1"],
+    ],
+)
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    succeed("consent", "provide", "--admin", "someone", **EXPORT)
+    done = run(*arguments, **EXPORT)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_b1_a_month_outside_the_window_is_named(layout: Layout) -> None:
+    succeed("consent", "provide", "--admin", "someone", RELATIONSHIP_AS_OF="2002-02-01T00:00:00Z", **EXPORT)
+    line = refuse(
+        "backfill", "--from", "2000-01", "--to", "2000-02", RELATIONSHIP_AS_OF="2002-02-01T00:00:00Z", **EXPORT
+    )
+    assert "outside the collection window" in line
+    assert "2000-01" in line
+
+
+def test_a_missing_dataset_folder_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    write_export(folder, User_v1=[user("ada@contoso.com")])
+    environment = {**EXPORT, "RELATIONSHIP_DATA_CONNECT_DIR": str(folder)}
+    succeed("consent", "provide", "--admin", "someone", **environment)
+    assert "Message_v1" in refuse("backfill", **environment)
+
+
+def test_a_missing_export_folder_is_named(tmp_path: Path) -> None:
+    environment = {**EXPORT, "RELATIONSHIP_DATA_CONNECT_DIR": str(tmp_path / "nowhere")}
+    succeed("consent", "provide", "--admin", "someone", **environment)
+    assert "the export folder does not exist" in refuse("backfill", **environment)
+
+
+def test_an_unknown_setting_is_named() -> None:
+    assert "RELATIONSHIP_BATCHCAP" in refuse("consent", "status", RELATIONSHIP_BATCHCAP="5")
+
+
+def test_init_writes_settings_that_load(layout: Layout) -> None:
+    succeed("init")
+    assert layout.settings_file.read_text().count("\n") > 30
+    succeed("consent", "status")
+    assert "stays as it is" in succeed("init")
+
+
+def test_files_are_ours_alone(layout: Layout) -> None:
+    succeed("consent", "provide", "--admin", "someone", **EXPORT)
+    wide = [path for path in layout.root.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
+    assert wide == []

@@ -1,0 +1,334 @@
+"""One person erased: every lake table equals a fresh collection that never saw them (W5, O2, O4), on random tenants."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from relationship_pipeline.consent.enforcement import Rules, read_rules
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.domain.consent import Purpose
+from relationship_pipeline.domain.optout import EVERYWHERE, Kind, Mode, OptOut
+from relationship_pipeline.durable import put_bytes
+from relationship_pipeline.erasure.access import export_person
+from relationship_pipeline.erasure.backups import make_backup, restore_backup
+from relationship_pipeline.erasure.person import (
+    Status,
+    count_left,
+    erasure_status_of,
+    identify,
+    people_due,
+    request_erasure,
+    rules_to_reapply,
+    run_request,
+)
+from relationship_pipeline.erasure.rewrite import Without, rewrite_restored
+from relationship_pipeline.errors import BadInput, PipelineError
+from relationship_pipeline.lake.collect import Collection, collect_emails, collect_meetings
+from relationship_pipeline.lake.manifest import read_manifest
+from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.schemas import STAGED_EMAIL, STAGED_MEETING
+from relationship_pipeline.settings import Settings
+from relationship_pipeline.sources.base import Directory, Staged
+from relationship_pipeline_tests.consent.tenant import directory, user
+from relationship_pipeline_tests.erasure.lived_in import NOW, Home, commit, consented
+
+MONTH = "2026-10"
+NAMES = ("amber", "bo", "cy", "di")
+OUTSIDE = ("kim@customer.example", "joann@customer.example", "ann@customer.example")
+TENANT = directory([user(name) for name in NAMES], aliases={"id-amber": ["a.smith@contoso.example"]})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One month as a source read it."""
+
+    emails: list[dict[str, Any]]
+    meetings: list[dict[str, Any]]
+
+    def without_mailbox(self, mailbox: str) -> Rows:
+        return Rows(*([row for row in rows if row["mailbox"] != mailbox] for rows in (self.emails, self.meetings)))
+
+
+def random_month(seed: int) -> Rows:
+    """Emails with copies in several mailboxes, forwarded and repeated, meeting messages, aliases; and meetings."""
+    rng = random.Random(seed)
+    start = datetime(2026, 10, 1, tzinfo=UTC)
+    everybody = [*(f"{name}@contoso.example" for name in NAMES), "a.smith@contoso.example", *OUTSIDE]
+    emails, meetings = [], []
+    for number in range(60):
+        sender = rng.choice(everybody)
+        to = rng.sample(everybody, rng.randint(1, 3))
+        cc = rng.sample(everybody, rng.randint(0, 2))
+        sent = start + timedelta(minutes=rng.randrange(43_000))
+        is_meeting = rng.random() < 0.1
+        for name in rng.sample(NAMES, rng.randint(1, 3)):
+            emails.append(
+                {
+                    "mailbox": f"id-{name}",
+                    "item_id": f"{number}-{name}",
+                    "internet_message_id": f"<{number}@x>" if rng.random() < 0.9 else None,
+                    "conversation_id": f"c{number % 7}",
+                    "conversation_index": None,
+                    "sent_at": sent,
+                    "received_at": sent + timedelta(seconds=rng.randrange(90)),
+                    "from_address": sender,
+                    "from_name": sender.partition("@")[0],
+                    "sender_address": sender,
+                    "to_addresses": to,
+                    "cc_addresses": cc,
+                    "folder_class": "inbox",
+                    "is_draft": False,
+                    "is_meeting_message": is_meeting,
+                    "has_bulk_header": False,
+                }
+            )
+            if seed % 2 and rng.random() < 0.05:
+                emails.append(dict(emails[-1]))
+    for number in range(20):
+        begins = start + timedelta(hours=rng.randrange(700))
+        people = rng.sample(everybody, rng.randint(2, 5))
+        for name in rng.sample(NAMES, rng.randint(1, 3)):
+            meetings.append(
+                {
+                    "mailbox": f"id-{name}",
+                    "item_id": f"m{number}-{name}",
+                    "ical_uid": f"uid{number}",
+                    "series_id": None,
+                    "event_type": "singleInstance",
+                    "organizer_address": people[0],
+                    "organizer_name": None,
+                    "is_organizer": people[0].startswith(name),
+                    "own_response": "accepted",
+                    "attendees": [{"address": one, "type": "required", "response": "none"} for one in people[1:]],
+                    "start_at": begins,
+                    "end_at": begins + timedelta(minutes=30),
+                    "is_all_day": False,
+                    "is_cancelled": False,
+                    "is_draft": False,
+                    "sensitivity": "normal",
+                }
+            )
+    rng.shuffle(emails)
+    return Rows(emails, meetings)
+
+
+def collect(home: Home, rows: Rows, folder: Path) -> Rules:
+    """Collect the month by the project's own steps under the rules in force."""
+    rules = rules_of(home, TENANT)
+    collection = Collection(
+        layout=home.layout,
+        epoch=home.epoch,
+        rules=rules,
+        directory=TENANT,
+        settings=settings_of(home),
+        fence=partial(ControlLedger(home.layout).commit_fence, home.epoch, Purpose.COLLECT),
+    )
+    for name, kind, schema, step in (
+        ("emails", rows.emails, STAGED_EMAIL, collect_emails),
+        ("meetings", rows.meetings, STAGED_MEETING, collect_meetings),
+    ):
+        path = folder / f"{home.epoch}-{name}.parquet"
+        pq.write_table(pa.Table.from_pylist(kind, schema=schema), path)
+        mailboxes = frozenset(row["mailbox"] for row in kind)
+        counts = {"expected": len(mailboxes), "done": len(mailboxes)}
+        step(collection, MONTH, Staged(files=(path,), read_mailboxes=mailboxes, mailboxes=counts))
+    return rules
+
+
+def settings_of(home: Home) -> Settings:
+    return Settings(data_dir=home.layout.root, threads=1, memory_limit="512MB")
+
+
+def rules_of(home: Home, reading: Directory) -> Rules:
+    return read_rules(home.layout, home.epoch, reading, settings_of(home), NOW)
+
+
+def table(home: Home, name: str) -> list[dict[str, Any]]:
+    folder = home.tree.month(name, MONTH)
+    return [
+        row for path in open_table(folder).paths(folder) for row in pq.read_table(path, partitioning=None).to_pylist()
+    ]
+
+
+COUNTED = (
+    "copies_read",
+    "distinct_emails",
+    "distinct_meetings",
+    "duplicates",
+    "dropped",
+    "clock_corrected",
+    "mailboxes",
+)
+
+
+def quality(home: Home, name: str) -> dict[str, Any]:
+    record = read_manifest(home.tree.month(name, MONTH)).quality
+    return {key: record[key] for key in COUNTED if key in record}
+
+
+def erase(home: Home, address: str, *, everywhere: bool) -> Status:
+    request = request_erasure(home.layout, home.epoch, address, everywhere=everywhere, now=NOW)
+    return run_request(settings_of(home), home.epoch, request, TENANT, rebuild=lambda: None, now=lambda: NOW)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_w5_erasing_a_mailbox_equals_a_fresh_collection_that_never_saw_it(seed, tmp_path):
+    rows = random_month(seed)
+    erased, fresh = consented(tmp_path / "erased"), consented(tmp_path / "fresh")
+    collect(erased, rows, tmp_path)
+    assert erase(erased, "a.smith@contoso.example", everywhere=False) is Status.COMPLETED
+    collect(fresh, rows.without_mailbox("id-amber"), tmp_path)
+    for name in ("email", "meetings"):
+        assert table(erased, name) == table(fresh, name), (seed, name)
+    repeats = len(rows.emails) - len({(row["mailbox"], row["item_id"]) for row in rows.emails})
+    assert quality(erased, "meetings") == quality(fresh, "meetings")
+    if not repeats:
+        assert quality(erased, "email") == quality(fresh, "email")
+    collect(erased, rows, tmp_path)
+    assert table(erased, "email") == table(fresh, "email"), "a later run of the month brings nothing back"
+
+
+@pytest.mark.parametrize("seed", range(4, 7))
+def test_w5_erasing_everywhere_equals_a_fresh_collection_under_that_opt_out(seed, tmp_path):
+    rows = random_month(seed)
+    erased, fresh = consented(tmp_path / "erased"), consented(tmp_path / "fresh")
+    collect(erased, rows, tmp_path)
+    assert erase(erased, "amber@contoso.example", everywhere=True) is Status.COMPLETED
+    OptOuts(fresh.layout, fresh.epoch).add(
+        OptOut(Kind.USER, "amber@contoso.example", EVERYWHERE, Mode.ERASE, made_at=NOW)
+    )
+    collect(fresh, rows, tmp_path)
+    for name in ("email", "meetings"):
+        assert table(erased, name) == table(fresh, name), (seed, name)
+        assert "amber@" not in str(table(erased, name))
+        assert "a.smith@" not in str(table(erased, name)), "an alias is the person too"
+
+
+def test_o6_an_outside_person_is_erased_from_everybodys_copies_and_nobody_with_a_similar_address(tmp_path):
+    home = consented(tmp_path / "data")
+    collect(home, random_month(9), tmp_path)
+    before = mentions(home, "joann@customer.example")
+    assert erase(home, "Ann@customer.example", everywhere=True) is Status.COMPLETED
+    assert mentions(home, "ann@customer.example") == 0
+    assert mentions(home, "joann@customer.example") == before > 0
+
+
+def mentions(home: Home, address: str) -> int:
+    return sum(str(row).count(f"'{address}'") for name in ("email", "meetings") for row in table(home, name))
+
+
+def test_w5_statuses_and_what_stands_in_them(tmp_path):
+    home = consented(tmp_path / "data")
+    collect(home, random_month(1), tmp_path)
+    assert erasure_status_of(home.layout, home.epoch, "amber@contoso.example") is Status.NO_REQUEST
+    assert (
+        run_request(settings_of(home), home.epoch, "999", TENANT, rebuild=lambda: None, now=lambda: NOW)
+        is Status.NO_REQUEST
+    )
+    request = request_erasure(home.layout, home.epoch, "Amber@contoso.example ", everywhere=False, now=NOW)
+    assert erasure_status_of(home.layout, home.epoch, "amber@contoso.example") is Status.PROCESSING
+    assert request_erasure(home.layout, home.epoch, "amber@contoso.example", everywhere=False, now=NOW) == request
+
+    def broken() -> None:
+        raise PipelineError("disk full")
+
+    with pytest.raises(PipelineError, match="disk full"):
+        run_request(settings_of(home), home.epoch, request, TENANT, rebuild=broken, now=lambda: NOW)
+    assert erasure_status_of(home.layout, home.epoch, "amber@contoso.example") is Status.FAILED
+    rebuilt: list[int] = []
+    done = run_request(
+        settings_of(home), home.epoch, request, TENANT, rebuild=lambda: rebuilt.append(1), now=lambda: NOW
+    )
+    assert (done, rebuilt) == (Status.COMPLETED, [1])
+    with pytest.raises(BadInput, match="not an address"):
+        request_erasure(home.layout, home.epoch, "amber", everywhere=False, now=NOW)
+
+
+def test_w5_derived_months_and_stage_go_with_the_person_and_other_months_stay_as_they_are(tmp_path):
+    home = consented(tmp_path / "data")
+    collect(home, random_month(1), tmp_path)
+    for month in ("2026-06", "2026-09", MONTH, "2026-11"):
+        commit(home, "interactions", month, [{"contact": "kim@customer.example", "user_id": "id-amber"}])
+    put_bytes(home.tree.stage / "splits" / "x.parquet", b"rows")
+    erase(home, "amber@contoso.example", everywhere=False)
+    left = sorted(path.parent.name for path in home.tree.lake.glob("interactions/*/manifest.json"))
+    assert left == ["month=2026-06"], "the next build makes the touched month and its neighbours anew"
+    assert not any(path.is_file() for path in home.tree.stage.rglob("*"))
+
+
+def test_o2_whoever_opts_out_by_hand_is_due_until_nothing_of_theirs_is_held(tmp_path):
+    home = consented(tmp_path / "data")
+    collect(home, random_month(2), tmp_path)
+    assert not people_due(home.tree, rules_of(home, TENANT), settings_of(home))
+    home.layout.inbox.mkdir()
+    home.layout.inbox_opt_outs.write_text("address,since\nbo@contoso.example,\n")
+    due = people_due(home.tree, rules_of(home, TENANT), settings_of(home))
+    assert due == Without(frozenset({"id-bo"}))
+    erase(home, "bo@contoso.example", everywhere=False)
+    assert not people_due(home.tree, rules_of(home, TENANT), settings_of(home))
+
+
+def test_w5_a_restore_takes_out_whoever_was_erased_since_the_backup(tmp_path):
+    home = consented(tmp_path / "data")
+    collect(home, random_month(3), tmp_path)
+    backup = make_backup(home.layout, home.store, home.epoch, NOW)
+    erase(home, "amber@contoso.example", everywhere=True)
+    after = {name: table(home, name) for name in ("email", "meetings")}
+    without = rules_to_reapply(rules_of(home, TENANT))
+    restore_backup(
+        home.layout,
+        home.store,
+        backup,
+        reapply=lambda tree: rewrite_restored(tree, home.epoch, without) and None,
+        now=NOW,
+    )
+    assert {name: table(home, name) for name in ("email", "meetings")} == after
+    assert count_left(home.tree, without, settings_of(home)) == 0
+
+
+def test_w7_a_subject_gets_everything_held_about_one_address_and_nothing_else(tmp_path):
+    home = consented(tmp_path / "data")
+    collect(home, random_month(4), tmp_path)
+    commit(home, "directory", None, [{"address": "ann@customer.example"}, {"address": "joann@customer.example"}])
+    OptOuts(home.layout, home.epoch).add(
+        OptOut(Kind.ADDRESS, "ann@customer.example", EVERYWHERE, Mode.ERASE, made_at=NOW)
+    )
+    person = identify(TENANT, "ANN@customer.example")
+    found = export_person(settings_of(home), home.epoch, person, NOW)
+    held = found["held"]
+    assert held["lake"]["directory"] == [{"address": "ann@customer.example"}]
+    assert [row["subject"] for row in held["ledger"]["opt_out"]] == ["ann@customer.example"]
+    expected = [row for row in table(home, "email") if "'ann@customer.example'" in str(row)]
+    assert len(held["lake"]["email"]) == len(expected) > 0
+    assert held["lake"]["meetings"]
+    import json
+
+    json.dumps(found)
+
+
+def test_w7_a_colleague_is_found_by_every_address_and_by_mailbox(tmp_path):
+    home = consented(tmp_path / "data")
+    rows = random_month(5)
+    collect(home, rows, tmp_path)
+    person = identify(TENANT, "a.smith@contoso.example")
+    assert person.user_ids == {"id-amber"}
+    assert "amber@contoso.example" in person.addresses
+    held = export_person(settings_of(home), home.epoch, person, NOW)["held"]["lake"]["email"]
+    assert {row["mailbox"] for row in held} >= {"id-amber"}
+    assert len(held) == len(of_amber(table(home, "email")))
+
+
+def of_amber(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = ("'id-amber'", "'amber@contoso.example'", "'a.smith@contoso.example'")
+    return [row for row in rows if any(name in str(row) for name in names)]
