@@ -96,7 +96,7 @@ def test_each_mailbox_has_its_own_conversation_id_with_the_conversation_guid_ins
         for copy in found:
             shaped = shapes.message_shaper(("conversationId", "conversationIndex"), tenant.ids(copy.mailbox), 0, True)
             message = shaped(copy)
-            raw = base64.urlsafe_b64decode(message["conversationId"])
+            raw = base64.b64decode(message["conversationId"], altchars=b"_-")
             assert len(raw) == 59
             assert raw[:4] == bytes.fromhex("00042400")
             assert raw[-16:] == base64.b64decode(message["conversationIndex"])[6:22]
