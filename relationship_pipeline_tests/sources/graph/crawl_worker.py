@@ -20,7 +20,7 @@ NOW = datetime(2026, 5, 20, tzinfo=UTC)
 
 def crawl(settings: bytes, mailboxes: list[str], month: str, stage: Path, pipe: Connection) -> None:
     """Stage a month; sends `started`, then the staged record's files and counts."""
-    graph_settings: GraphSettings = pickle.loads(settings)  # noqa: S301 - our own parent's
+    graph_settings: GraphSettings = pickle.loads(settings)
     source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
     pipe.send("started")
     staged = source.stage_emails(month, ReadScope(mailboxes), stage, lambda: None, lambda line: None)
