@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -101,7 +102,9 @@ class GraphClient:
         self.throttled = 0
         self._origin = urlsplit(self.base)
         self._settings = settings
-        self._idle: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncHTTPTransport] = []
+        self._proxy = _proxy_for(self._origin.hostname or "")
+        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
         quiet_http_logs()
         _settle_sniffio()
 
@@ -117,23 +120,16 @@ class GraphClient:
             await connection.aclose()
         self._idle.clear()
 
-    def _connection(self) -> httpx.AsyncClient:
-        """An httpx client of one connection, the last one used first.
+    def _connection(self) -> httpx.AsyncHTTPTransport:
+        """An httpx transport of one connection, the last one used first.
 
         A single client with a wide pool looks at every connection for each request, each time against all others: at
         64 connections that cost more CPU than all decoding. The throttle bounds how many there are.
         """
         if self._idle:
             return self._idle.pop()
-        patience = self.patience
-        return httpx.AsyncClient(
-            verify=self._context,
-            http2=False,
-            follow_redirects=False,
-            headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()},
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60),
-            timeout=httpx.Timeout(patience.read, connect=patience.connect, pool=None),
-        )
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
+        return httpx.AsyncHTTPTransport(verify=self._context, limits=limits, proxy=self._proxy)
 
     def trusted(self, url: str) -> str:
         """The URL itself if it is below the configured scheme, host, port and path. Raises UntrustedNextLink."""
@@ -238,21 +234,26 @@ class GraphClient:
             raise fault
 
     async def _send(self, url: str, token: str, prefer: str, headers: dict[str, str] | None) -> _Reply:
+        """One exchange. A transport follows no redirect and reads no body by itself."""
+        patience = self.patience
+        timeouts = {"connect": patience.connect, "read": patience.read, "write": patience.read, "pool": None}
         connection = self._connection()
-        request = connection.build_request(
-            "GET",
-            url,
-            headers={
-                "Authorization": f"Bearer {token}",
-                "Prefer": prefer,
-                "client-request-id": str(uuid.uuid4()),
-                **(headers or {}),
-            },
-        )
         keep = False
         try:
-            async with asyncio.timeout(self.patience.whole):
-                response = await connection.send(request, stream=True)
+            request = httpx.Request(
+                "GET",
+                url,
+                headers={
+                    **self._headers,
+                    "Authorization": f"Bearer {token}",
+                    "Prefer": prefer,
+                    "client-request-id": str(uuid.uuid4()),
+                    **(headers or {}),
+                },
+                extensions={"timeout": timeouts},
+            )
+            async with asyncio.timeout(patience.whole):
+                response = await connection.handle_async_request(request)
                 try:
                     reply = await _read(response)
                 finally:
@@ -349,6 +350,11 @@ def _tls(settings: GraphSettings) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(settings.ca_bundle))
     except (OSError, ssl.SSLError) as error:
         raise BadInput(f"setting graph.ca_bundle cannot be read: {type(error).__name__}") from None
+
+
+def _proxy_for(host: str) -> str | None:
+    """The proxy that the environment names for https (HTTPS_PROXY, NO_PROXY)."""
+    return None if proxy_bypass(host) else getproxies().get("https")
 
 
 def _user_agent() -> str:
