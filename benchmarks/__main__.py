@@ -16,6 +16,7 @@ from benchmarks.measure import BenchmarkError
 from benchmarks.result import Result
 
 CASES = {
+    "P1": "crawling:graph_crawl",
     "P2": "collecting:data_connect_import",
     "P9": "start:import_time",
     "P10": "start:demo",

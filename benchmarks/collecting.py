@@ -1,4 +1,4 @@
-"""P1, P2: from pages or export files to a month of the lake."""
+"""P2: from export files to a month of the lake."""
 
 from __future__ import annotations
 

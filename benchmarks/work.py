@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from relationship_pipeline import operations
@@ -25,7 +26,23 @@ def derive(work: Work, *months: str) -> dict[str, Any]:
     return {month: operations.derive_interactions(work, month).rows for month in months}
 
 
-PIECES: dict[str, Callable[..., dict[str, Any]]] = {"collect": collect, "derive": derive}
+def crawl(work: Work, month: str, stage: str) -> dict[str, Any]:
+    """Stage one month of every mailbox of the directory, without a lake."""
+    from relationship_pipeline.sources.base import ReadScope
+    from relationship_pipeline.sources.graph.source import GraphSource
+
+    source = GraphSource(work.settings.graph)
+    everyone = source.read_directory([]).users.column("user_id").to_pylist()
+    staged = source.stage_emails(month, ReadScope(everyone), Path(stage), lambda: None, work.report)
+    return {
+        "walked": staged.walked_copies,
+        "expected": staged.expected_copies,
+        "mailboxes": staged.mailboxes["done"],
+        "files": len(staged.files),
+    }
+
+
+PIECES: dict[str, Callable[..., dict[str, Any]]] = {"collect": collect, "crawl": crawl, "derive": derive}
 
 
 def main() -> None:
