@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -91,12 +92,12 @@ def show_summary(settings: Settings) -> None:
             console,
             "Relationship health",
             rows(
-                "select health_state, count(*) as contacts from contact_kpis group by all order by contacts desc, all"
+                "select health_state, count(*) as contacts from contact_kpis group by health_state order by contacts desc, health_state"
             ),
         )
         answer = rows(
             "select contact_email, rank, colleague_name, strength, band, reasons from who_knows_whom where contact_email = "
-            "(select contact_email from who_knows_whom group by all order by count(*) desc, sum(strength) desc, all limit 1) "
+            "(select contact_email from who_knows_whom group by contact_email order by count(*) desc, sum(strength) desc, 1 limit 1) "
             "order by rank"
         )
         if answer:
@@ -118,7 +119,7 @@ def show_summary(settings: Settings) -> None:
 def _print(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
-    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for name, value in rows[0].items():
         table.add_column(name.replace("_", " "), justify="right" if isinstance(value, int | float) else "left")
     for row in rows:

@@ -93,6 +93,7 @@ STORES = (
     Store("fence", "control/fence.lock", Holds.NOTHING, "lock", _FOR_EVER, None),
     Store("locks", "control/locks/*.lock", Holds.NOTHING, "locks", _FOR_EVER, None),
     Store("first month", "control/first_month", Holds.NOTHING, "first partition", _FOR_EVER, None),
+    Store("demo tenant", "control/demo.json", Holds.NOTHING, "seed and size of a simulated tenant", _FOR_EVER, None),
     Store("control temp", "control/{temp}", Holds.NOTHING, "a write under way", "moments", None),
     Store(
         "opt-out key",

@@ -142,6 +142,15 @@ def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
     return {role: sum(tables.values()) for role, tables in counts.items()}
 
 
+def build_report(work: Work) -> Mapping[str, int]:
+    """One self-contained page a role, from its published database; bytes by role."""
+    from relationship_pipeline.publishing.report.page import build_reports
+
+    record = work.ledger.require(Purpose.DERIVE)
+    fence = partial(work.ledger.commit_fence, record.epoch, Purpose.DERIVE)
+    return build_reports(work.settings.layout, record.epoch, work.settings, fence)
+
+
 def _allowed(rules: Rules) -> Allowed:
     from relationship_pipeline.publishing.allowed import Allowed
 
