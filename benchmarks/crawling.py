@@ -24,7 +24,7 @@ PAGE = 1_000
 def graph_crawl(context: Context) -> Result:
     """P1: CPU of the whole client process, start-up and planning pass included, over TLS with the simulator beside it in
     a process of its own."""
-    messages = context.count(400_000)
+    messages = context.count(1_000_000)
     tenant = Scenario(
         seed=context.seed,
         users=max(2, messages // MESSAGES_PER_MAILBOX),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from relationship_pipeline.errors import BadInput, ConsentRefused, PipelineError, Refused
 from relationship_pipeline.simulator.server import SimulatorServer
@@ -113,6 +114,16 @@ def test_c6_what_the_sign_in_service_says_is_a_withdrawal_or_a_fault(
     with pytest.raises(TokenRefused, match=says) as refused:
         GraphAccess(settings_of(server), QUICK).read_grants()
     assert refused.value.trouble is trouble
+
+
+def test_a_certificate_signs_in(tmp_path: Path) -> None:
+    issued = trustme.CA().issue_cert("app.example", key_type=trustme.KeyType.RSA)
+    certificate = issued.cert_chain_pems[0].bytes()
+    path = tmp_path / "app.pem"
+    path.write_bytes(issued.private_key_pem.bytes() + certificate)
+    with SimulatorServer(scenario(61, [], client_certificate=certificate.decode()), process=False) as server:
+        settings = settings_of(server, client_secret=None, certificate_path=path)
+        assert GraphAccess(settings, QUICK).read_grants().found
 
 
 def test_a_token_with_more_than_metadata_permissions_is_refused(server: SimulatorServer) -> None:
