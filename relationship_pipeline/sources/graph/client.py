@@ -7,9 +7,11 @@ caller's matter. Nothing here is logged, and no exception carries a URL, a token
 from __future__ import annotations
 
 import asyncio
+import base64
 import importlib.util
 import logging
 import random
+import re
 import ssl
 import sys
 import uuid
@@ -20,7 +22,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -280,27 +282,24 @@ class _Cut(Exception):
 
 
 async def _read(response: httpx.Response) -> _Reply:
-    """The whole body, bounded while it is read. Raises _Cut for one that is too large, or ends before it is whole."""
+    """The whole body, bounded while it is read. Raises _Cut for one that is too large, or ends before it is whole.
+
+    It stays compressed until it is whole, so that a hundred answers under way cost a hundred compressed pages.
+    """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("gzip", "identity", ""):
         raise _Cut("unknown_encoding")
-    gunzip = zlib.decompressobj(31) if encoding == "gzip" else None
     chunks: list[bytes] = []
-    wire = size = 0
-    try:
-        async for raw in response.aiter_raw():
-            wire += len(raw)
-            part = gunzip.decompress(raw, LARGEST_BODY + 1 - size) if gunzip else raw
-            size += len(part)
-            if size > LARGEST_BODY or (size > SMALL_BODY and size > wire * LARGEST_RATIO):
-                raise _Cut("body_too_large", too_large=True)
-            chunks.append(part)
-    except zlib.error:
-        raise _Cut("broken_gzip") from None
-    if gunzip is not None and wire and not gunzip.eof:
-        raise _Cut("broken_gzip")
-    headers = response.headers
+    size = 0
+    async for raw in response.aiter_raw():
+        size += len(raw)
+        if size > LARGEST_BODY:
+            raise _Cut("body_too_large", too_large=True)
+        chunks.append(raw)
     body = b"".join(chunks)
+    if encoding == "gzip" and body:
+        body = _gunzip(body)
+    headers = response.headers
     status = response.status_code
     return _Reply(
         status,
@@ -309,6 +308,19 @@ async def _read(response: httpx.Response) -> _Reply:
         retry_after(headers.get("retry-after"), headers.get("date")),
         headers.get("www-authenticate", ""),
     )
+
+
+def _gunzip(body: bytes) -> bytes:
+    gunzip = zlib.decompressobj(31)
+    try:
+        text = gunzip.decompress(body, LARGEST_BODY + 1)
+    except zlib.error:
+        raise _Cut("broken_gzip") from None
+    if len(text) > LARGEST_BODY or (len(text) > SMALL_BODY and len(text) > len(body) * LARGEST_RATIO):
+        raise _Cut("body_too_large", too_large=True)
+    if not gunzip.eof:
+        raise _Cut("broken_gzip")
+    return text
 
 
 def _fault(reply: _Reply) -> GraphFault | None:
@@ -330,9 +342,6 @@ def _bad_page(bad: BadPage) -> GraphFault:
 
 def claims_of(challenge: str) -> str | None:
     """The decoded claims of a WWW-Authenticate challenge (graph.md 3.3)."""
-    import base64
-    import re
-
     found = re.search(r'claims="([^"]+)"', challenge)
     if not found:
         return None
@@ -379,6 +388,4 @@ def _settle_sniffio() -> None:
 
 def quoted(identifier: str) -> str:
     """An id as one path segment."""
-    from urllib.parse import quote
-
     return quote(identifier, safe="")

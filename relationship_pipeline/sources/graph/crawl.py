@@ -29,7 +29,7 @@ GIANT_LANES = PAIRS * LANES_A_PAIR
 LANE_WAIT = 1.0
 PASSES = 3
 """Times that a parked mailbox is taken up again, the first included."""
-SPARE_MAILBOXES = 32
+SPARE_MAILBOXES = 16
 """Mailboxes opened beyond the width, so that the width is used while some wait in the penalty box."""
 PROGRESS_SECONDS = 5.0
 MOST_REFUSED = 0.5
