@@ -256,7 +256,15 @@ def test_crm_rows_point_at_one_another(tmp_path: Path) -> None:
     assert {r["_parentaccountid_value"] for r in tables["opportunities"]} <= accounts
     assert {r["_parentcontactid_value"] for r in tables["opportunities"]} <= contacts
     assert {r["_ownerid_value"] for t in ("accounts", "contacts", "leads", "opportunities") for r in tables[t]} <= users
-    assert {r["contactid"] for r in tables["stakeholders"]} - {""} <= contacts
+    deals = {row["opportunityid"] for row in tables["opportunities"]}
+    assert {r["contactid"] for r in tables["stakeholders"]} <= contacts
+    assert {r["record_id"] for r in tables["stakeholders"]} <= deals | {r["leadid"] for r in tables["leads"]}
+    assert {r["opportunityid"] for r in tables["opportunity_team"]} == deals
+    assert {r["systemuserid"] for r in tables["opportunity_team"]} <= users
+    for name in ("appointments", "emails"):
+        assert {r["_regardingobjectid_value"] for r in tables[name]} <= deals
+    sent = {email.message_id for month in MONTHS for email, _ in tenant.emails(month)}
+    assert {r["messageid"] for r in tables["emails"]} & sent
     assert tables["phonecalls"]
 
 

@@ -100,6 +100,8 @@ class GraphClient:
         self.throttle = throttle
         self.patience = patience
         self.max_width = settings.max_concurrency
+        self.batches = True
+        """Whether the service answers `$batch`; noted by whoever finds that it does not."""
         self.requests = 0
         self.throttled = 0
         self._origin = urlsplit(self.base)
@@ -159,8 +161,9 @@ class GraphClient:
         prefer: str = IMMUTABLE,
         shrinkable: bool = False,
         headers: dict[str, str] | None = None,
+        post: bytes | None = None,
     ) -> Decoded:
-        """GET and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the request counts against.
+        """GET, or POST a JSON document, and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the request counts against.
 
         With `shrinkable` a page that is too much for the service or for us raises at once with kind HEAVY, so that the
         caller can ask for less. Raises GraphFault when patience ends, UntrustedNextLink, TokenRefused, Refused.
@@ -170,7 +173,7 @@ class GraphClient:
         while True:
             token = await self.tokens.token()
             async with self.throttle.slot(lane):
-                reply = await self._send(url, token, prefer, headers)
+                reply = await self._send(url, token, prefer, headers, post)
                 fault = _fault(reply)
                 if fault is None:
                     try:
@@ -235,7 +238,9 @@ class GraphClient:
         else:
             raise fault
 
-    async def _send(self, url: str, token: str, prefer: str, headers: dict[str, str] | None) -> _Reply:
+    async def _send(
+        self, url: str, token: str, prefer: str, headers: dict[str, str] | None, post: bytes | None
+    ) -> _Reply:
         """One exchange. A transport follows no redirect and reads no body by itself."""
         patience = self.patience
         timeouts = {"connect": patience.connect, "read": patience.read, "write": patience.read, "pool": None}
@@ -243,13 +248,15 @@ class GraphClient:
         keep = False
         try:
             request = httpx.Request(
-                "GET",
+                "GET" if post is None else "POST",
                 url,
+                content=post,
                 headers={
                     **self._headers,
                     "Authorization": f"Bearer {token}",
                     "Prefer": prefer,
                     "client-request-id": str(uuid.uuid4()),
+                    **({"Content-Type": "application/json"} if post is not None else {}),
                     **(headers or {}),
                 },
                 extensions={"timeout": timeouts},
