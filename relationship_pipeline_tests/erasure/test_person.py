@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relationship_pipeline.consent.enforcement import Rules, read_rules
+from relationship_pipeline.consent.enforcement import Rules, read_rules, recogniser
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
 from relationship_pipeline.domain.consent import Purpose
@@ -45,7 +45,7 @@ from relationship_pipeline.schemas import STAGED_EMAIL, STAGED_MEETING
 from relationship_pipeline.settings import Settings
 from relationship_pipeline.sources.base import Directory, Staged
 from relationship_pipeline_tests.consent.tenant import directory, user
-from relationship_pipeline_tests.erasure.lived_in import NOW, Home, commit, consented
+from relationship_pipeline_tests.erasure.lived_in import ADMIN, NOW, Home, commit, consented
 
 MONTH = "2026-10"
 NAMES = ("amber", "bo", "cy", "di")
@@ -137,6 +137,7 @@ def collect(home: Home, rows: Rows, folder: Path) -> Rules:
         directory=TENANT,
         settings=settings_of(home),
         fence=partial(ControlLedger(home.layout).commit_fence, home.epoch, Purpose.COLLECT),
+        recognise=recogniser(home.layout, home.epoch),
     )
     for name, kind, schema, step in (
         ("emails", rows.emails, STAGED_EMAIL, collect_emails),
@@ -230,6 +231,16 @@ def test_o6_an_outside_person_is_erased_from_everybodys_copies_and_nobody_with_a
 
 def mentions(home: Home, address: str) -> int:
     return sum(str(row).count(f"'{address}'") for name in ("email", "meetings") for row in table(home, name))
+
+
+def test_c5_an_outside_person_suppressed_under_an_earlier_consent_is_left_out_of_the_next(tmp_path):
+    home = consented(tmp_path / "data")
+    request_erasure(home.layout, home.epoch, "ann@customer.example", everywhere=True, now=NOW)
+    home.withdraw()
+    again = Home(home.layout, ControlLedger(home.layout).provide(ADMIN, now=NOW)[0].epoch)
+    collect(again, random_month(9), tmp_path)
+    assert mentions(again, "ann@customer.example") == 0
+    assert mentions(again, "joann@customer.example") > 0
 
 
 def test_w5_statuses_and_what_stands_in_them(tmp_path):
