@@ -16,7 +16,14 @@ from benchmarks.measure import BenchmarkError
 from benchmarks.result import Result
 
 CASES = {
+    "P1": "collecting:graph_crawl",
     "P2": "collecting:data_connect_import",
+    "P3": "insights:interactions",
+    "P4": "insights:insights_and_publishing",
+    "P5": "insights:daily_refresh",
+    "P6": "growth:growth",
+    "P7": "insights:look_up",
+    "P8": "deletion:deletion",
     "P9": "start:import_time",
     "P10": "start:demo",
 }

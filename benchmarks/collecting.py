@@ -9,13 +9,75 @@ from pathlib import Path
 from benchmarks.context import Context
 from benchmarks.generate import COPIES_PER_EMAIL, settings_of, write_export
 from benchmarks.measure import BenchmarkError, Measurement, interleaved, median, run
-from benchmarks.result import Peer, Result
+from benchmarks.result import Bound, Peer, Result
 from benchmarks.tenant import DOMAIN, Tenant
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.data_dir import prepare
+from relationship_pipeline.domain.months import month_end, month_start
+from relationship_pipeline.simulator.scenario import Scenario
+from relationship_pipeline.simulator.server import SimulatorServer
 
 MONTH = "2026-09"
 AS_OF = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+PEER_MESSAGES = 40_000
+"""As many as the slow peer gets; it is compared by the message."""
+COPIES_PER_MAILBOX = 850
+
+
+def graph_crawl(context: Context) -> Result:
+    """P1: a month of all mailboxes from the simulator on loopback, which has a process of its own."""
+    messages = context.count(400_000)
+    scenario = Scenario(
+        seed=context.seed, users=max(2, messages // COPIES_PER_MAILBOX), months=(MONTH,), messages_per_month=messages
+    )
+    data_dir, peer_dir = context.folder / "p1", context.folder / "p1-peer"
+    start, end = month_start(MONTH), month_end(MONTH)
+    bounds = [f"{instant:%Y-%m-%dT%H:%M:%SZ}" for instant in (start, end)]
+    most = min(messages, PEER_MESSAGES)
+    with SimulatorServer(scenario) as simulator:
+        graph = simulator.address.settings()
+
+        def crawl() -> Measurement:
+            settings = {**consented(data_dir), **graph}
+            return run(["-m", "benchmarks.work", "crawl", MONTH], settings=settings)
+
+        def peer() -> Measurement:
+            shutil.rmtree(peer_dir, ignore_errors=True)
+            peer_dir.mkdir()
+            arguments = ["-m", "benchmarks.peers", "dlt_crawl", str(peer_dir), *bounds, str(most)]
+            return run(arguments, settings=graph, python=context.peer_python)
+
+        measured = interleaved(context.repeats(messages), {"ours": crawl, "dlt": peer})
+    ours, dlt = median(measured["ours"]), median(measured["dlt"])
+    walked = ours.answer["walked_copies"]
+    figure = ours.answer["cpu_seconds"] / walked * 1e6
+    peer_figure = dlt.answer["cpu_seconds"] / dlt.answer["messages"] * 1e6
+    return Result(
+        id="P1",
+        title="Graph crawl, page to Parquet",
+        figure=figure,
+        unit="CPU s per million messages",
+        target="at most 20, and 512 MB",
+        limit=20,
+        cost=ours,
+        messages=walked,
+        bounds={"peak memory": Bound(ours.peak_rss_bytes / 1e6, 512, "MB")},
+        peers={
+            "dlt, REST to DuckDB": Peer(
+                peer_figure,
+                figure / peer_figure,
+                1 / 40,
+                f"ran on {dlt.answer['messages']:,} messages of the same pages, compared by the message; start not counted",
+            )
+        },
+        details={
+            "mailboxes": ours.answer["mailboxes"],
+            "messages_per_second": round(walked / ours.answer["seconds"]),
+            "peer_messages_per_second": round(dlt.answer["messages"] / dlt.seconds),
+        },
+    )
 
 
 def data_connect_import(context: Context) -> Result:
@@ -84,8 +146,10 @@ def consented(data_dir: Path, as_of: datetime = AS_OF) -> dict[str, str]:
     return environment_of(data_dir, as_of)
 
 
-def environment_of(data_dir: Path, as_of: datetime) -> dict[str, str]:
+def environment_of(data_dir: Path, as_of: datetime, *, memory: str = "6GiB") -> dict[str, str]:
+    """Settings of a process that works in the data directory; `memory` is what DuckDB may use."""
     return {
+        "RELATIONSHIP_MEMORY_LIMIT": memory,
         "RELATIONSHIP_DATA_DIR": str(data_dir),
         "RELATIONSHIP_SOURCE": "data_connect",
         "RELATIONSHIP_INTERNAL_DOMAINS": DOMAIN,

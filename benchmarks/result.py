@@ -46,7 +46,8 @@ class Bound:
 
 @dataclass(frozen=True)
 class Result:
-    """One benchmark's outcome. `at_least`: the figure must reach the limit instead of staying below it."""
+    """One benchmark's outcome. `at_least`: the figure must reach the limit instead of staying below it. `scale`: how many
+    times larger the target's input is than what was measured; the figure in proportion is held against the limit."""
 
     id: str
     title: str
@@ -57,13 +58,14 @@ class Result:
     cost: Measurement
     messages: int | None
     at_least: bool = False
+    scale: float = 1.0
     peers: Mapping[str, Peer] = field(default_factory=dict)
     bounds: Mapping[str, Bound] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def met(self) -> bool:
-        reached = self.figure >= self.limit if self.at_least else self.figure <= self.limit
+        reached = self.figure >= self.limit if self.at_least else self.figure * self.scale <= self.limit
         return reached and all(part.met for part in (*self.peers.values(), *self.bounds.values()))
 
     def to_json(self) -> str:
@@ -90,6 +92,7 @@ class Result:
                 "peak_rss_bytes": self.cost.peak_rss_bytes,
                 "cpu_seconds": _short(self.cost.cpu_seconds),
                 "messages": self.messages,
+                "figure_at_target_size": _short(self.figure * self.scale),
                 "details": dict(self.details),
             }
         )
@@ -113,17 +116,15 @@ class Result:
             )
         console = Console(width=140)
         console.print(table)
-        console.print(
-            f"peak memory {self.cost.peak_rss_bytes / 2**20:,.0f} MiB, CPU {self.cost.cpu_seconds:,.2f} s",
-            highlight=False,
-        )
+        lines = [f"peak memory {self.cost.peak_rss_bytes / 2**20:,.0f} MiB, CPU {self.cost.cpu_seconds:,.2f} s"]
         if self.messages is not None:
-            console.print(f"messages {self.messages:,}", highlight=False)
-        for name, peer in self.peers.items():
-            if peer.note:
-                console.print(f"{name}: {peer.note}", highlight=False)
-        for name, value in self.details.items():
-            console.print(f"{name.replace('_', ' ')}: {value}", highlight=False)
+            lines.append(f"messages {self.messages:,}")
+        if self.scale != 1.0:
+            lines.append(f"in proportion, at the target's size: {self.figure * self.scale:,.4g} {self.unit}")
+        lines += [f"{name}: {peer.note}" for name, peer in self.peers.items() if peer.note]
+        lines += [f"{name.replace('_', ' ')}: {value}" for name, value in self.details.items()]
+        for line in lines:
+            console.print(line, highlight=False, soft_wrap=True)
 
 
 def _yes(met: bool) -> str:

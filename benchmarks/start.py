@@ -8,6 +8,7 @@ import selectors
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.context import Context
@@ -86,6 +87,6 @@ def _watched(command: list[str], environment: dict[str, str], folder: Path) -> t
         last = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", text).decode("utf-8", "replace").strip().splitlines()
         raise BenchmarkError(f"demo failed: {last[-1].strip() if last else child.returncode}")
     moments = [0.0, *said_at, seconds]
-    silence = max(after - before for before, after in zip(moments, moments[1:], strict=False))
+    silence = max(after - before for before, after in pairwise(moments))
     cost = Measurement(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, {})
     return cost, said_at[0] if said_at else seconds, silence

@@ -325,12 +325,7 @@ def _meetings(month: Month) -> pa.Table:
     minutes = np.array([30, 30, 60, 60, 45, 90])[(identity % np.uint64(6)).astype(np.int64)]
     is_all_day = identity % np.uint64(50) == 0
     length = np.where(is_all_day, DAY, minutes * 60 * SECOND)
-    in_series = identity % np.uint64(5) < 2
-    series = (
-        pa.array([None] * len(chosen), pa.uuid())
-        if not in_series.any()
-        else uuids(keys(identity ^ np.uint64(1)), ~in_series)
-    )
+    series = uuids(keys(identity ^ np.uint64(1)), missing=identity % np.uint64(5) >= 2)
     return pa.table(
         {
             "meeting_key": uuids(keys(identity)).take(pa.array(of)),

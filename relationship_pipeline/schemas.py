@@ -231,6 +231,7 @@ CRM: dict[str, pa.Schema] = {
 writes them; addresses are N1, in the order of emailaddress1..3, unresolved ones absent. `appointments` and
 `emails` say only what an Exchange item is regarding. `state` is Dataverse's statecode."""
 
+
 @dataclass(frozen=True)
 class PublishedTable:
     """Contract of one table of `published/<role>.duckdb` (interfaces.md 6): column order, types and their comments.

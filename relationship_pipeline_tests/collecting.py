@@ -62,6 +62,9 @@ class SmallLake:
     progress: list[str] = field(default_factory=list)
     refuse: Exception | None = None
 
+    def __post_init__(self) -> None:
+        (self.data / "epochs" / EPOCH).mkdir(parents=True, exist_ok=True)
+
     @property
     def layout(self) -> Layout:
         return Layout(self.data)

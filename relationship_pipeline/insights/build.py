@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relationship_pipeline import schemas
-from relationship_pipeline.domain.months import month_end, month_of
+from relationship_pipeline.domain.health import DEFAULT_CONSTANTS as HEALTH
+from relationship_pipeline.domain.months import month_end, month_of, month_start, window_months
 from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
 from relationship_pipeline.durable import make_folder, temp_path
 from relationship_pipeline.insights import month as month_models
@@ -25,26 +26,28 @@ from relationship_pipeline.insights.crm_people import all_addresses
 from relationship_pipeline.insights.crm_records import crm_digest, register_crm
 from relationship_pipeline.insights.identification import identification
 from relationship_pipeline.insights.interactions import refresh_month
-from relationship_pipeline.insights.stored import HEALTH, STORED
+from relationship_pipeline.insights.stored import STORED
 from relationship_pipeline.insights.window import Window, open_window
-from relationship_pipeline.insights.workbench import Workbench
+from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.engine import sql
 from relationship_pipeline.lake.manifest import Manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import adopt_part, commit_manifest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MODELS = "relationship_pipeline.insights.models.year"
 SHOWN_TIES = 5
 """K1."""
 PLANNED = timedelta(days=92)
 """B4."""
-MODEL_VERSION = "1"
-"""Raise it with any change of models/year/ that changes their rows."""
 
 KPI_TABLES = (
     "contact_kpis", "account_kpis", "opportunity_kpis", "lead_kpis", "most_contacted", "daily_activity",
     "planned_meetings", "batches",
 )  # fmt: skip
+HEALTH_TABLES = ("health_components", "health_history", "alerts")
 WHO_KNOWS_TABLES = ("who_knows_whom", "who_knows_company", "strength_components")
 GRAPH_TABLES = ("graph_nodes", "graph_edges")
 
@@ -56,21 +59,27 @@ def build_month(context: BuildContext, month: str) -> Manifest | None:
 
 
 def build_kpis(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
-    """Keep KPI_TABLES fresh for `as_of`."""
-    window = open_window(context, as_of)
-    return _keep(context, window, KPI_TABLES, _prepare_kpis)
+    """Keep KPI_TABLES fresh for `as_of`, and with them HEALTH_TABLES, which come from the same pass."""
+    return _only(KPI_TABLES, _keep(context, as_of, KPI_TABLES + HEALTH_TABLES, _prepare_kpis))
+
+
+def build_health(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
+    """Keep HEALTH_TABLES fresh for `as_of`. The health columns of the KPI tables come from the same pass."""
+    return _only(HEALTH_TABLES, _keep(context, as_of, KPI_TABLES + HEALTH_TABLES, _prepare_kpis))
 
 
 def build_who_knows_whom(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
-    """Keep WHO_KNOWS_TABLES fresh for `as_of`."""
-    window = open_window(context, as_of)
-    return _keep(context, window, WHO_KNOWS_TABLES, _prepare_ties)
+    """Keep WHO_KNOWS_TABLES fresh for `as_of`, and with them GRAPH_TABLES, which come from the same pass."""
+    return _only(WHO_KNOWS_TABLES, _keep(context, as_of, WHO_KNOWS_TABLES + GRAPH_TABLES, _prepare_ties))
 
 
 def build_contact_graph(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
     """Keep GRAPH_TABLES fresh for `as_of`."""
-    window = open_window(context, as_of)
-    return _keep(context, window, GRAPH_TABLES, _prepare_graph)
+    return _only(GRAPH_TABLES, _keep(context, as_of, WHO_KNOWS_TABLES + GRAPH_TABLES, _prepare_ties))
+
+
+def _only(tables: tuple[str, ...], manifests: dict[str, Manifest]) -> dict[str, Manifest]:
+    return {table: manifests[table] for table in tables}
 
 
 _UNION_OF = {
@@ -86,11 +95,22 @@ Prepared = dict[str, dict[str, Any]]
 
 def _keep(
     context: BuildContext,
-    window: Window,
+    as_of: datetime,
     tables: tuple[str, ...],
     prepare: Callable[[BuildContext, Window, Workbench], Prepared],
 ) -> dict[str, Manifest]:
     """The tables' manifests, computed and committed where their inputs differ from what stands."""
+    with context.lock("insights"):
+        return _keep_held(context, as_of, tables, prepare)
+
+
+def _keep_held(
+    context: BuildContext,
+    as_of: datetime,
+    tables: tuple[str, ...],
+    prepare: Callable[[BuildContext, Window, Workbench], Prepared],
+) -> dict[str, Manifest]:
+    window = open_window(context, as_of)
     inputs = {**window.inputs, "settings": _settings_digest(context), "crm": crm_digest(context.crm)}
     folders = {table: context.layout.insight(table) for table in tables}
     standing = {table: open_table(folder) for table, folder in folders.items()}
@@ -137,7 +157,7 @@ def _commit_table(
 
 
 def _settings_digest(context: BuildContext) -> str:
-    text = repr((MODEL_VERSION, context.settings.health, asdict(DEFAULT_CONSTANTS)))
+    text = repr((models_digest(MODELS), context.settings.health, asdict(HEALTH), asdict(DEFAULT_CONSTANTS)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -151,19 +171,24 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
     bench.table("answered")
     bench.table("responses")
     bench.table("young_questions", as_of=as_of)
-    bench.drop("answered", "tangled_replies", "valid_border_replies")
+    bench.drop("tangled_replies", "valid_border_replies")
     bench.table("conversation_starts")
-    bench.table("next_meetings")
     bench.view("known_records")
+    bench.table("next_meetings")
     bench.table(
         "kpis",
         as_of=as_of,
         updated_at=window.updated_at,
         computation_accuracy="partial" if window.is_partial else "complete",
     )
+    bench.table("spelled_names")
     bench.table("contact_names")
+    _judge_health(context, window, bench)
     bench.register("month_records", month_records(window))
     return {
+        "health_components": {"as_of": as_of},
+        "health_history": {"as_of": as_of},
+        "alerts": {"as_of": as_of},
         "contact_kpis": {},
         "account_kpis": {},
         "opportunity_kpis": {},
@@ -175,22 +200,47 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
     }
 
 
+def _judge_health(context: BuildContext, window: Window, bench: Workbench) -> None:
+    """Table `health` and what the health tables are made of."""
+    constants = asdict(HEALTH) | context.settings.health.model_dump()
+    bench.engine.execute("create table health_constants as select $k as k", {"k": constants}).fetchall()
+    bench.engine.execute(sql("relationship_pipeline.insights", "health_macros")).fetchall()
+    bench.register("health_instants", _instants(window))
+    bench.view("health_days")
+    bench.table("health_months", as_of=window.as_of)
+    bench.table("health_inputs")
+    bench.view("health_parts")
+    bench.table("health_scores")
+    bench.table("health_rhythm", as_of=window.as_of)
+    bench.table("health_now", as_of=window.as_of)
+    bench.table("health_component_rows")
+    bench.table("health")
+
+
+def _instants(window: Window) -> pa.Table:
+    """The days for which health is told: the last of each month of the window, and that of `as_of`."""
+    import pyarrow as pa
+
+    *past, running = window_months(window.as_of)
+    days = [month_end(month) - timedelta(days=1) for month in past] + [window.as_of - timedelta(microseconds=1)]
+    return pa.table(
+        {
+            "month": pa.array([*past, running], pa.string()),
+            "first_on": pa.array([month_start(month).date() for month in (*past, running)], pa.date32()),
+            "on_day": pa.array([day.date() for day in days], pa.date32()),
+            "is_now": pa.array([False] * len(past) + [True], pa.bool_()),
+        }
+    )
+
+
 def _prepare_ties(context: BuildContext, window: Window, bench: Workbench) -> Prepared:
-    bench.register("people", context.people)
-    bench.table("users")
-    _score_pairs(window, bench)
-    bench.table("shown_ties", shown=SHOWN_TIES)
-    return {table: {"as_of": window.as_of} for table in WHO_KNOWS_TABLES}
-
-
-def _prepare_graph(context: BuildContext, window: Window, bench: Workbench) -> Prepared:
     _open_people(context, window, bench)
     _score_pairs(window, bench)
+    bench.table("shown_ties", shown=SHOWN_TIES)
     bench.table("graph_ties")
-    count_crm(window, bench)
-    bench.table("records")
+    bench.table("spelled_names")
     bench.table("contact_names")
-    return {table: {"as_of": window.as_of} for table in GRAPH_TABLES}
+    return {table: {"as_of": window.as_of} for table in WHO_KNOWS_TABLES + GRAPH_TABLES}
 
 
 def _score_pairs(window: Window, bench: Workbench) -> None:
@@ -215,7 +265,6 @@ def _open_people(context: BuildContext, window: Window, bench: Workbench) -> Non
     bench.table("contact_accounts")
     outside = bench.engine.execute("select address from identities where side = 'outside'").fetchall()
     register_crm(bench, context, window.crm, frozenset(address for (address,) in outside))
-    bench.register("health", HEALTH.empty_table())
 
 
 def count_crm(window: Window, bench: Workbench) -> None:

@@ -14,7 +14,7 @@ from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.insights.crm_people import CrmPeople, crm_table, person_of
 from relationship_pipeline.insights.workbench import Workbench
 from relationship_pipeline.lake.engine import sql
-from relationship_pipeline.schemas import CRM
+from relationship_pipeline.schemas import CRM, INSTANT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,9 +34,9 @@ def crm_digest(crm: Mapping[str, pa.Table]) -> str:
 
 
 def register_crm(bench: Workbench, context: BuildContext, people: CrmPeople, outside: frozenset[str]) -> None:
-    """Register `crm_known` (records that have a row without any activity), `crm_names`, `crm_accounts`,
-    `crm_opportunities`, `crm_leads`, `crm_opportunity_counts`, `crm_sides`, `crm_teams`, `crm_ids`, `crm_contact_ids` and
-    the listed calls, emails and appointments. `outside`: addresses of the CRM that stand outside."""
+    """Register what the models read as `crm_…`: records that have a row without any activity (`crm_known`), names and
+    descriptions, who counts on both sides (`crm_sides`, `crm_teams`), and the listed calls, emails and appointments.
+    `outside`: addresses of the CRM that stand outside (N2)."""
     crm = context.crm
     accounts = crm_table(crm, "accounts").to_pylist()
     opportunities = crm_table(crm, "opportunities").to_pylist()
@@ -50,7 +50,10 @@ def register_crm(bench: Workbench, context: BuildContext, people: CrmPeople, out
         sides,
     )
     _register(
-        bench, "crm_teams", {"record_type": "text", "record_id": "text", "team": "texts"}, _teams(context, opportunities, leads)
+        bench,
+        "crm_teams",
+        {"record_type": "text", "record_id": "text", "team": "texts"},
+        _teams(context, opportunities, leads),
     )
     ids = [
         *(("account", row["account_id"]) for row in accounts),
@@ -89,6 +92,18 @@ def register_crm(bench: Workbench, context: BuildContext, people: CrmPeople, out
         {"lead_id": "text", "name": "text", "company_name": "text", "state": "text"},
         [(row["lead_id"], row["name"], row["company_name"], LEAD_STATES.get(row["state"])) for row in leads],
     )
+    _register(
+        bench,
+        "crm_states",
+        {"record_type": "text", "record_id": "text", "is_open": "bool", "closed_at": "instant"},
+        [
+            *(
+                ("opportunity", row["opportunity_id"], row["state"] in (0, None), row["closed_at"])
+                for row in opportunities
+            ),
+            *(("lead", row["lead_id"], row["state"] in (0, None), None) for row in leads),
+        ],
+    )
     counts = Counter(("account", account) for account in account_of.values() if account)
     counts.update(("contact", contact) for kind, _, contact, only in sides if kind == "opportunity" and not only)
     _register(
@@ -112,6 +127,7 @@ def _register(bench: Workbench, name: str, columns: Mapping[str, str], rows: Ite
         "bool": pa.bool_(),
         "number": pa.float64(),
         "count": pa.int64(),
+        "instant": INSTANT,
     }
     listed = sorted(rows, key=repr)
     arrays = {

@@ -27,7 +27,7 @@ from relationship_pipeline.insights.month import (
     derive_meetings,
     join_neighbours,
 )
-from relationship_pipeline.insights.workbench import Workbench
+from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.manifest import DataFile, Manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import adopt_part, commit_manifest
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     pass
 
 TABLE = "interactions"
-MODEL_VERSION = "1"
-"""Raise it with any change of models/month/ that changes their rows."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def model_version() -> str:
     """Of models and of what hashes within them, which must be the same in all months of a window."""
     import duckdb
 
-    return f"{MODEL_VERSION}, ties {DEFAULT_CONSTANTS.version}, duckdb {duckdb.__version__}"
+    return f"{models_digest(MODELS)}, ties {DEFAULT_CONSTANTS.version}, duckdb {duckdb.__version__}"
 
 
 def content_id(manifest: Manifest | None) -> str:
@@ -99,6 +97,11 @@ def refresh_month(context: BuildContext, month: str, who: Identification) -> Man
 
     Raises BadLake, ConsentRefused.
     """
+    with context.lock(f"{TABLE}-{month}"):
+        return _refresh(context, month, who)
+
+
+def _refresh(context: BuildContext, month: str, who: Identification) -> Manifest | None:
     lake = lake_month(context, month)
     folder = context.layout.month(TABLE, month)
     if not lake.exists:

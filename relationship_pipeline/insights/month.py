@@ -135,9 +135,7 @@ def open_emails(bench: Workbench) -> None:
     bench.table("month_addresses")
 
 
-def open_meetings(
-    engine: duckdb.DuckDBPyConnection, paths: Iterable[Path], lo: datetime, hi: datetime
-) -> Workbench:
+def open_meetings(engine: duckdb.DuckDBPyConnection, paths: Iterable[Path], lo: datetime, hi: datetime) -> Workbench:
     """A workbench with view `month_meetings` (all of the files), to count those that start in [lo, hi), and table
     `month_addresses`."""
     bench = Workbench(engine, MODELS)

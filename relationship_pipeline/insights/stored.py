@@ -19,8 +19,14 @@ _TIMES = [("team_micros", _COUNT), ("customer_micros", _COUNT), ("first_at", INS
 _NAMES = [("name", _TEXT), ("named_at", INSTANT)]
 _DAY = [("day", pa.date32())]
 _IDENTITIES = pa.schema(
-    [("address", _TEXT), ("side", _TEXT), ("person", _TEXT), ("account_id", _TEXT), ("accounts", pa.list_(_TEXT)),
-     ("is_watched", _BOOL)]
+    [
+        ("address", _TEXT),
+        ("side", _TEXT),
+        ("person", _TEXT),
+        ("account_id", _TEXT),
+        ("accounts", pa.list_(_TEXT)),
+        ("is_watched", _BOOL),
+    ]
 )
 _SUMS = [
     (f"{kind}_{scale}", _COUNT)
@@ -57,9 +63,7 @@ STORED: dict[str, pa.Schema] = {
     "email_pairs": _PAIRS,
     "meeting_pairs": _PAIRS,
     "conversations": pa.schema([*_RECORD, ("thread", pa.uint64()), ("first_at", INSTANT), ("by_us", _BOOL)]),
-    "replies": pa.schema(
-        [*_RECORD, *_REPLIES, ("answer", pa.uint64()), ("answer_at", INSTANT), ("is_first", _BOOL)]
-    ),
+    "replies": pa.schema([*_RECORD, *_REPLIES, ("answer", pa.uint64()), ("answer_at", INSTANT), ("is_first", _BOOL)]),
     "border_replies": pa.schema(
         [
             *_RECORD,
@@ -98,14 +102,3 @@ CRM_ACTIVITIES: dict[str, pa.Schema] = {
     ),
 }
 STORED |= CRM_ACTIVITIES
-
-HEALTH = pa.schema(
-    [
-        *_RECORD,
-        ("health_score", pa.int32()),
-        ("health_state", _TEXT),
-        ("health_trend", _TEXT),
-        ("health_reasons", _TEXT),
-    ]
-)
-"""Health of a record, where none was computed."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,16 @@ from relationship_pipeline.lake.engine import copy_to_parquet, sql
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+
+
+@cache
+def models_digest(package: str) -> str:
+    """Changes with the text of any model of a package."""
+    texts = sorted(
+        (path.name, path.read_text(encoding="utf-8")) for path in files(package).iterdir() if path.name[-4:] == ".sql"
+    )
+    return hashlib.sha256(repr(texts).encode()).hexdigest()[:16]
+
 
 _SQL_TYPES = {
     "string": "varchar",
@@ -33,9 +46,9 @@ class Workbench:
 
     def attach(self, name: str, paths: Iterable[Path], schema: pa.Schema) -> None:
         """A view over Parquet files; with none, an empty table of that schema."""
-        files = [str(path) for path in paths]
-        if files:
-            self.engine.read_parquet(files, union_by_name=True).create_view(name)
+        named = [str(path) for path in paths]
+        if named:
+            self.engine.read_parquet(named, union_by_name=True).create_view(name)
         else:
             self.register(name, schema.empty_table())
 
@@ -59,7 +72,7 @@ class Workbench:
     ) -> int:
         """As `write`, with the columns, their order and types of `schema` and the rows sorted."""
         columns = ", ".join(f"{field.name}::{_SQL_TYPES[str(field.type)]} as {field.name}" for field in schema)
-        query = f"select {columns} from ({sql(self.package, name)}) order by {', '.join(sort_by)}"
+        query = f"select {columns} from ({sql(self.package, name)}) order by {', '.join(sort_by)}"  # noqa: S608
         return copy_to_parquet(self.engine, query, target, parameters)
 
     def row(self, name: str, **parameters: Any) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from relationship_pipeline.domain.addresses import X500, normalize_address
 from relationship_pipeline.domain.folders import LEFT_OUT
 from relationship_pipeline.domain.months import month_end, month_start
 from relationship_pipeline.durable import temp_path
+from relationship_pipeline.errors import BadLake
 from relationship_pipeline.lake.engine import (
     copy_to_parquet,
     create_table,
@@ -80,25 +81,24 @@ class Collection:
 
 def collect_emails(collection: Collection, month: str, staged: Staged) -> Manifest:
     """Replace the month of the lake table `email` by what was staged, and what an earlier run had collected from
-    mailboxes that were not read now. Raises Refused (another run holds the month), ConsentRefused, BadLake, and
-    PipelineError when the disk is full; the old month stands then."""
+    mailboxes that were not read now. Raises Refused (another run holds the month), ConsentRefused, BadLake (what stands
+    is damaged and only what is new was read), and PipelineError when the disk is full; the old month stands then."""
     folder = collection.layout.epoch(collection.epoch).month(EMAIL_TABLE, month)
     with _work(collection, EMAIL_TABLE, month) as engine:
-        earlier = open_table(folder)
+        earlier, damage = _earlier_files(folder, staged)
         _register_rules(engine, collection, staged, month_start(month), month_end(month))
         engine.register("left_out_folders", _one_column("folder_class", sorted(LEFT_OUT)))
         _view_staged(engine, staged.files, STAGED_EMAIL)
         create_view(engine, "read_copies", _model("read_copies"))
         _resolve_odd_rows(engine, collection.directory)
         create_table(engine, "copies", _model("copies"))
-        if earlier is not None and earlier.files:
-            files = [str(path) for path in earlier.paths(folder)]
-            engine.execute(f"insert into copies by name {_model('earlier_copies')}", {"files": files})
+        if earlier:
+            engine.execute(f"insert into copies by name {_model('earlier_copies')}", {"files": earlier})
         create_table(engine, "repeated_copies", _model("repeated_copies"))
         create_table(engine, "ranked_copies", _model("ranked_copies"), {"cap": collection.settings.batch_cap})
         hidden = _hidden(engine, collection, "hidden_here", "present_addresses")
         part = _write_part(engine, folder, EMAIL_TABLE, _model("email"), {"hidden": hidden})
-        quality, first_at, last_at = _email_quality(engine, staged)
+        quality, first_at, last_at = _email_quality(engine, staged, damage)
         return commit_manifest(
             folder,
             epoch=collection.epoch,
@@ -135,7 +135,7 @@ def _collect_calendar(
 ) -> Manifest:
     include_private = {"include_private": collection.settings.meetings.include_private}
     with _work(collection, table, month) as engine:
-        earlier = open_table(folder) if month else None
+        earlier, damage = _earlier_files(folder, staged) if month else ([], [])
         _register_rules(engine, collection, staged, *interval)
         _view_staged(engine, staged.files, STAGED_MEETING)
         create_view(engine, "read_meetings", _model("read_meetings"))
@@ -143,13 +143,12 @@ def _collect_calendar(
         _register_resolved(engine, collection.directory, "meeting_people")
         create_table(engine, "resolved_people", _model("resolved_people"))
         create_table(engine, "meeting_copies", _model("meeting_copies"), include_private)
-        if earlier is not None and earlier.files:
-            files = [str(path) for path in earlier.paths(folder)]
-            engine.execute(f"insert into meeting_copies by name {_model('earlier_meetings')}", {"files": files})
+        if earlier:
+            engine.execute(f"insert into meeting_copies by name {_model('earlier_meetings')}", {"files": earlier})
         create_table(engine, "ranked_meetings", _model("ranked_meetings"))
         hidden = _hidden(engine, collection, "hidden_in_meetings", "present_in_meetings")
         part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
-        quality, first_at, last_at = _meeting_quality(engine, staged)
+        quality, first_at, last_at = _meeting_quality(engine, staged, damage)
         return commit_manifest(
             folder,
             epoch=collection.epoch,
@@ -164,7 +163,7 @@ def _collect_calendar(
 
 
 def _meeting_quality(
-    engine: duckdb.DuckDBPyConnection, staged: Staged
+    engine: duckdb.DuckDBPyConnection, staged: Staged, damage: list[str]
 ) -> tuple[dict[str, Any], datetime | None, datetime | None]:
     """The quality record of meetings: copies_read = distinct_meetings + duplicates + sum(dropped)."""
     counts = _one_row(engine, _model("meeting_counts"))
@@ -179,13 +178,13 @@ def _meeting_quality(
         "dropped": dict(sorted(dropped.items())),
         "unresolved_addresses": counts["unresolved_addresses"],
         "kept_earlier": counts["kept_earlier"],
-        **_reading(staged, list(staged.partial_reasons)),
+        **_reading(staged, [*staged.partial_reasons, *damage]),
     }
     return quality, counts["first_at"], counts["last_at"]
 
 
 def _email_quality(
-    engine: duckdb.DuckDBPyConnection, staged: Staged
+    engine: duckdb.DuckDBPyConnection, staged: Staged, damage: list[str]
 ) -> tuple[dict[str, Any], datetime | None, datetime | None]:
     """The quality record of B9, and when the first and last copy were received.
 
@@ -198,7 +197,7 @@ def _email_quality(
             dropped[reason] = dropped.get(reason, 0) + copies
     if counts["meeting_messages"]:
         dropped["meeting_message"] = counts["meeting_messages"]
-    reasons = list(staged.partial_reasons)
+    reasons = [*staged.partial_reasons, *damage]
     if counts["left_out_by_cap"]:
         reasons.append(f"the cap left out {counts['left_out_by_cap']} emails")
     read = counts["distinct_emails"] + counts["duplicates"] + sum(dropped.values()) + counts["left_out_copies"]
@@ -227,6 +226,19 @@ def _reading(staged: Staged, reasons: list[str]) -> dict[str, Any]:
         "not_provided": list(staged.not_provided),
         "status": "partial" if reasons else "complete",
     }
+
+
+def _earlier_files(folder: Path, staged: Staged) -> tuple[list[str], list[str]]:
+    """The files of the month as it stands, and, where they are damaged, that as a reason to call it partial: a whole
+    reading rebuilds the month but for rows that could not be read again. Raises BadLake when only what is new was
+    read."""
+    try:
+        manifest = open_table(folder)
+    except BadLake:
+        if staged.read_since:
+            raise
+        return [], ["the month's files were damaged: rows of mailboxes that were not read now are lost"]
+    return [str(path) for path in manifest.paths(folder)] if manifest else [], []
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import month_end, month_of, month_range, months_due
-from relationship_pipeline.errors import BadInput
+from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
+from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.operations.work import Work, within_epoch
 from relationship_pipeline.settings import Settings, SourceKind
@@ -159,8 +160,12 @@ class Reading:
         )
 
     def scope(self, table: str, month: str) -> ReadScope:
-        """The mailboxes that may be read, and which rows of the month the lake holds already."""
-        committed = read_manifest(self.epoch.month(table, month))
+        """The mailboxes that may be read, and which rows of the month the lake holds already; a damaged month is read
+        whole again."""
+        try:
+            committed = open_table(self.epoch.month(table, month))
+        except BadLake:
+            committed = None
         return ReadScope(self.rules.readable_mailboxes, committed.content_id if committed else None)
 
 
@@ -189,6 +194,7 @@ def _role_holders(settings: Settings, epoch: EpochLayout) -> set[str] | None:
 def open_source(settings: Settings, epoch: EpochLayout) -> Source:
     """The source that the settings name. A demo is a Graph tenant that lives in the simulator."""
     if settings.source is SourceKind.DATA_CONNECT:
+        from relationship_pipeline.insights.accounts import packaged_free_mail
         from relationship_pipeline.sources.data_connect import DataConnectSource
 
         return DataConnectSource(
@@ -198,7 +204,7 @@ def open_source(settings: Settings, epoch: EpochLayout) -> Source:
             threads=settings.threads,
             on_bad_file=settings.data_connect.on_bad_file,
             opt_out_attribute=settings.opt_out.attribute,
-            free_mail_domains=settings.free_mail_domains,
+            free_mail_domains=packaged_free_mail() | set(settings.free_mail_domains),
         )
     from relationship_pipeline.sources.graph.source import GraphSource
 

@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from relationship_pipeline.consent.enforcement import Rules
+from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
 from relationship_pipeline.domain.months import month_of, month_range
-from relationship_pipeline.errors import BadInput
+from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.operations.collection import CRM_TABLE, EMAIL, rules_now
 from relationship_pipeline.operations.work import Work, within_epoch
+
+T = TypeVar("T")
+
+READ_AGAIN = 2
+"""How often a build starts over because a month changed under it."""
 
 if TYPE_CHECKING:
     from relationship_pipeline.insights.context import BuildContext
@@ -56,6 +62,7 @@ def _deriving(work: Work) -> _Deriving:
         fence=partial(work.ledger.commit_fence, record.epoch, Purpose.DERIVE),
         crm=crm[1] if (crm := load_tables(epoch, CRM_TABLE)) else {},
         progress=work.report,
+        lock=lambda name: locked(settings.layout.work_lock(name)),
     )
     return _Deriving(record, rules, context, insights_as_of(work, record))
 
@@ -79,7 +86,7 @@ def derive_interactions(work: Work, month: str) -> Manifest:
     """Keep one month's interactions fresh. Raises BadInput where the month was not collected."""
     from relationship_pipeline.insights.build import build_month
 
-    manifest = build_month(_deriving(work).context, month)
+    manifest = _read_again(lambda: build_month(_deriving(work).context, month))
     if manifest is None:
         raise BadInput(f"{month} was not collected yet: materialize email_metadata and meeting_metadata for it first")
     return manifest
@@ -118,8 +125,23 @@ def build_contact_graph(work: Work) -> Mapping[str, int]:
 
 
 def _rows(work: Work, build: Callable[[BuildContext, datetime], Mapping[str, Manifest]]) -> Mapping[str, int]:
-    deriving = _deriving(work)
-    return {table: manifest.rows for table, manifest in build(deriving.context, deriving.as_of).items()}
+    def now() -> Mapping[str, Manifest]:
+        deriving = _deriving(work)
+        return build(deriving.context, deriving.as_of)
+
+    return {table: manifest.rows for table, manifest in _read_again(now).items()}
+
+
+def _read_again(build: Callable[[], T]) -> T:
+    """Another run may replace a month, and sweep its old files, while this one reads them: then read what stands now."""
+    import duckdb
+
+    for _ in range(READ_AGAIN):
+        try:
+            return build()
+        except (BadLake, duckdb.IOException):
+            continue
+    return build()
 
 
 def build_everything(work: Work) -> None:

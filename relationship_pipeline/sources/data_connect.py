@@ -347,7 +347,10 @@ class DataConnectSource:
 
 
 class _FolderClasses:
-    """Folder classes by (mailbox, folder id) from MailFolder_v0: well-known folders and all below them."""
+    """Folder classes by (mailbox, folder id) from MailFolder_v0: well-known folders and all below them.
+
+    The export says names, not which folders are the well-known ones, so a name counts only at the top: right below the
+    folder that holds the inbox, or where the parent is not in the export."""
 
     def __init__(self, files: list[ExportFile]) -> None:
         self._files = files
@@ -371,21 +374,23 @@ class _FolderClasses:
                     name = row.get("wellknownname") or row.get("displayname") or ""
                     key = (str(row["puser"]).strip().lower(), str(row["id"]))
                     names[key] = (str(name), str(row.get("parentfolderid") or ""))
+        roots = {
+            (mailbox, parent)
+            for (mailbox, _), (name, parent) in names.items()
+            if class_of_name(name) == INBOX and (mailbox, names.get((mailbox, parent), ("", ""))[1]) not in names
+        }
         for mailbox, folder_id in names:
-            folder_class, at = OTHER, folder_id
+            at = folder_id
             for _ in range(_MAX_DEPTH):
                 name, parent = names[mailbox, at]
-                is_top = (mailbox, parent) not in names or names[mailbox, parent][0].lower() in _ROOT_NAMES
-                if is_top:
-                    folder_class = class_of_name(name) or OTHER
+                if (mailbox, parent) in roots or (mailbox, parent) not in names:
                     break
                 at = parent
-            yield {"mailbox": mailbox, "folder_id": folder_id, "folder_class": folder_class}
+            yield {"mailbox": mailbox, "folder_id": folder_id, "folder_class": class_of_name(name) or OTHER}
 
 
 _MAX_DEPTH = 300
 """Exchange nests folders 300 deep at most; also ends a walk over folders that name each other as parent."""
-_ROOT_NAMES = frozenset({"msgfolderroot", "top of information store", "root"})
 
 
 @dataclass(frozen=True)

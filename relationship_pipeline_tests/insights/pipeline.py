@@ -2,12 +2,13 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from relationship_pipeline.domain.months import month_end, month_of
-from relationship_pipeline.insights.build import build_contact_graph, build_kpis, build_who_knows_whom
+from relationship_pipeline.insights.build import build_contact_graph, build_health, build_kpis, build_who_knows_whom
 from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.lake.collect import (
     Collection,
@@ -78,6 +79,10 @@ def people_table(directory):
     )
 
 
+def _quiet(*_):
+    pass
+
+
 def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, order=None, crm=None):
     """Collect the months (in `order`) and the planned meetings; returns the context of builds."""
     settings = Settings(data_dir=root, batch_cap=cap, threads=1, memory_limit="1GiB")
@@ -88,16 +93,14 @@ def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, ord
     collection = Collection(layout, EPOCH, rules, directory, settings, no_fence)
     scope = ReadScope(mailboxes=set(rules.readable["mailbox"].to_pylist()))
     stage = layout.epoch(EPOCH).stage
-    quiet = lambda *_: None  # noqa: E731
+    layout.epoch(EPOCH).root.mkdir(parents=True, exist_ok=True)
     for month in order or months:
-        collect_emails(collection, month, source.stage_emails(month, scope, stage, quiet, quiet))
-        collect_meetings(collection, month, source.stage_meetings(month, scope, stage, quiet, quiet))
+        collect_emails(collection, month, source.stage_emails(month, scope, stage, _quiet, _quiet))
+        collect_meetings(collection, month, source.stage_meetings(month, scope, stage, _quiet, _quiet))
     running = month_of(as_of)
     if running in months:
-        from datetime import timedelta
-
         start = month_end(running)
-        staged = source.stage_planned_meetings(start, start + timedelta(days=92), scope, stage, quiet, quiet)
+        staged = source.stage_planned_meetings(start, start + timedelta(days=92), scope, stage, _quiet, _quiet)
         collect_planned_meetings(collection, start, start + timedelta(days=92), staged)
     return BuildContext(
         layout=layout.epoch(EPOCH),
@@ -113,7 +116,7 @@ def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, ord
 
 def build_all(context, as_of):
     """Every table of insights as a list of dicts."""
-    manifests = build_kpis(context, as_of) | build_who_knows_whom(context, as_of) | build_contact_graph(context, as_of)
+    manifests = build_kpis(context, as_of) | build_health(context, as_of) | build_who_knows_whom(context, as_of) | build_contact_graph(context, as_of)
     return {table: read_table(context, table, manifest) for table, manifest in manifests.items()}
 
 

@@ -78,7 +78,9 @@ def test_spill_of_a_process_that_is_gone_goes(lake):
 
 def test_an_engine_leaves_no_spill_behind(lake):
     with open_engine(lake.epoch.spill, memory_limit="100MiB", threads=1) as engine:
-        engine.execute("create temp table t as select range as a, repeat(hash(range)::varchar, 4) as b from range(2000000)")
+        engine.execute(
+            "create temp table t as select range as a, repeat(hash(range)::varchar, 4) as b from range(2000000)"
+        )
         assert [path for path in lake.epoch.spill.rglob("*") if path.is_file() and path.stat().st_size]
     assert list(lake.epoch.spill.iterdir()) == []
 

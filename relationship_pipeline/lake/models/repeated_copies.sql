@@ -17,7 +17,7 @@ numbered as (
             partition by copies.mailbox, copies.item_key
             order by
                 is_draft,
-                folder_class = 'unknown',
+                folder_class in ('unknown', 'other'),
                 received_at,
                 message_key,
                 conversation_key nulls last,

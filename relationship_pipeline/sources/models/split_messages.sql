@@ -1,6 +1,7 @@
 -- One export file of messages, every row in the bucket that its month reads.
 -- Grain: one line of the file. Inputs: $file, $columns (types by key, in the file's own spelling), $compression,
--- $max_object_size, $latest (no mail is younger), table folders(mailbox, folder_id, folder_class), $default_class.
+-- $max_object_size, $latest (no mail is younger), table folders(mailbox, folder_id, folder_class), $default_class (the
+-- data set's own, where the folders say nothing better).
 -- Columns: STAGED_EMAIL and `bucket`: a month `YYYY-MM`, or `rejected.<reason>.<month or none>`, or
 -- `summary.<complete or incomplete>` (completeness evidence of a mailbox).
 with lines as (
@@ -95,7 +96,11 @@ select
     sender_address,
     to_addresses,
     cc_addresses,
-    coalesce(folders.folder_class, $default_class) as folder_class,
+    if(
+        folders.folder_class is null or (folders.folder_class = 'other' and $default_class <> 'unknown'),
+        $default_class,
+        folders.folder_class
+    ) as folder_class,
     is_draft,
     is_meeting_message,
     has_bulk_header,

@@ -28,7 +28,6 @@ joined as (
         coalesce(records.sent_answerable, 0) - coalesce(young_questions.sent_waiting, 0) as asked_by_us,
         records.first_at,
         records.last_mark,
-        records.named.name as spelled_name,
         next_meetings.next_meeting_at
     from known_records
     left join records using (record_type, record_id)
@@ -41,7 +40,6 @@ joined as (
 select
     record_type,
     record_id,
-    spelled_name,
     emails_sent,
     emails_received,
     meetings_sent,
@@ -67,7 +65,10 @@ select
     case last_mark % 8 // 2 when 0 then 'email' when 1 then 'meeting' when 2 then 'phone_call' end
         as last_interaction_type,
     case last_mark % 2 when 1 then 'sent' when 0 then 'received' end as last_interaction_direction,
-    greatest((epoch_us($as_of::timestamptz) - last_mark // 8) // 86_400_000_000, 0) as days_since_last_interaction,
+    case
+        when last_mark is not null
+            then greatest((epoch_us($as_of::timestamptz) - last_mark // 8) // 86_400_000_000, 0)
+    end as days_since_last_interaction,
     next_meeting_at,
     $computation_accuracy as computation_accuracy,
     $updated_at::timestamptz as updated_at,

@@ -23,7 +23,6 @@ select
     sum(team_micros)::bigint as team_micros,
     sum(customer_micros)::bigint as customer_micros,
     min(first_at) as first_at,
-    max(last_mark) as last_mark,
-    max({'named_at': named_at, 'name': name}) filter (where name is not null) as named
+    max(last_mark) as last_mark
 from parts
 group by record_type, record_id

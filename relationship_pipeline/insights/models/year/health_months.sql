@@ -1,0 +1,53 @@
+-- What health needs of each month: sums, activity aged to the month's last day, answers by the month of their question.
+-- grain: (record_type, record_id, month, part). inputs: health_days, answered, young_questions, health_constants(k).
+-- parameters: $as_of.
+with
+active as (
+    select
+        record_type,
+        record_id,
+        date_trunc('month', day)::date as month,
+        sum(emails_sent) as emails_sent,
+        sum(emails_received) as emails_received,
+        sum(meetings) as meetings,
+        sum(calls_made) as calls_made,
+        sum(calls_received) as calls_received,
+        sum(sent_answerable) as sent_answerable,
+        sum(received_answerable) as received_answerable,
+        sum(round(1_099_511_627_776
+            * weighted * pow(0.5, date_diff('day', day, last_day(day)) / k.half_life_days))::bigint) as activity,
+        max(day) as last_on
+    from health_days, health_constants
+    group by record_type, record_id, date_trunc('month', day)
+),
+
+answers as (
+    select
+        record_type,
+        record_id,
+        date_trunc('month', question_at)::date as month,
+        count(*) filter (where by_us) as answered_by_us,
+        count(*) filter (where not by_us) as answered_by_them,
+        sum(epoch_us(answer_at) - epoch_us(question_at)) filter (where by_us) as micros_by_us,
+        sum(epoch_us(answer_at) - epoch_us(question_at)) filter (where not by_us) as micros_by_them
+    from answered
+    where record_type <> 'account'
+    group by record_type, record_id, date_trunc('month', question_at)
+),
+
+not_due as (
+    select
+        record_type,
+        record_id,
+        date_trunc('month', $as_of::timestamptz - interval 1 microsecond)::date as month,
+        -sent_waiting as sent_answerable,
+        -received_waiting as received_answerable
+    from young_questions
+    where record_type <> 'account'
+)
+
+select * from active
+union all by name
+select * from answers
+union all by name
+select * from not_due

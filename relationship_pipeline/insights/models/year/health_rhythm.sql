@@ -1,0 +1,28 @@
+-- The rhythm of each relationship: its usual gap between days with contact, and how much there was lately.
+-- grain: (record_type, record_id). inputs: health_days, health_constants(k). parameters: $as_of.
+with
+merged as (
+    select record_type, record_id, day, sum(weighted) as weighted
+    from health_days
+    group by record_type, record_id, day
+),
+
+gaps as (
+    select
+        *,
+        date_diff('day', lag(day) over (partition by record_type, record_id order by day), day) as gap,
+        date_diff('day', day, ($as_of::timestamptz)::date) as age
+    from merged
+)
+
+select
+    record_type,
+    record_id,
+    count(*) as active_days,
+    median(gap) as usual_gap,
+    min(day) as first_on,
+    max(day) as last_on,
+    coalesce(sum(weighted) filter (where age < k.recent_days), 0) as recent,
+    coalesce(sum(weighted) filter (where age >= k.recent_days and age < k.recent_days + k.base_days), 0) as base
+from gaps, health_constants
+group by record_type, record_id
