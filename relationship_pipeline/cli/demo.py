@@ -92,12 +92,14 @@ def show_summary(settings: Settings) -> None:
             console,
             "Relationship health",
             rows(
-                "select health_state, count(*) as contacts from contact_kpis group by health_state order by contacts desc, health_state"
+                "select health_state, count(*) as contacts from contact_kpis "
+                "group by health_state order by contacts desc, health_state"
             ),
         )
         answer = rows(
             "select contact_email, rank, colleague_name, strength, band, reasons from who_knows_whom where contact_email = "
-            "(select contact_email from who_knows_whom group by contact_email order by count(*) desc, sum(strength) desc, 1 limit 1) "
+            "(select contact_email from who_knows_whom group by contact_email "
+            "order by count(*) desc, sum(strength) desc, contact_email limit 1) "
             "order by rank"
         )
         if answer:

@@ -75,7 +75,7 @@ def query(sql: str, role_name: str, output: str) -> None:
     from relationship_pipeline.publishing.query import query as run_query
 
     stdout = click.get_text_stream("stdout")
-    run_query(data_dir.open_settings().layout, sql, role_name, Format(output), stdout.write)
+    run_query(data_dir.open_settings().layout, sql, role_name, Format(output), lambda text: stdout.write(text))
 
 
 @click.command()

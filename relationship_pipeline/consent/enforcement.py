@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import (
     ALWAYS,
     DEFAULT_SCOPES,
@@ -29,14 +32,14 @@ from relationship_pipeline.domain.optout import (
     domain_covers,
     standing,
 )
-from relationship_pipeline.errors import BadInput, Refused
-from relationship_pipeline.settings import Settings
-from relationship_pipeline.sources.base import Directory
+from relationship_pipeline.errors import BadInput, Refused, TryAgain
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from relationship_pipeline.layout import Layout
+    from relationship_pipeline.settings import Settings
+    from relationship_pipeline.sources.base import Directory
 
 OPT_OUT_VALUE = "out"
 """O2: what the directory attribute holds when its owner opts out."""
@@ -54,6 +57,7 @@ class Rules:
     O5, O6); a domain stands for its sub-domains too.
     internal_domains(domain): N2.
     erase_due: user ids whose existing data must go, with whether everywhere (O2, group mode `erase`).
+    erase_addresses, erase_domains: what must go from everybody's existing copies too (`everywhere`, mode `erase`).
     counts: for metadata. version: changes whenever an opt-out, scope or membership does.
     """
 
@@ -63,6 +67,8 @@ class Rules:
     hidden_domains: pa.Table
     internal_domains: pa.Table
     erase_due: Mapping[str, bool]
+    erase_addresses: frozenset[str]
+    erase_domains: frozenset[str]
     counts: Mapping[str, int]
     version: str
 
@@ -127,6 +133,16 @@ def read_rules(
     }
     in_role_scope = _role_scope(users, settings, opt_outs.scope_groups(), memberships, role_holders)
     return _tables(users, standings, in_role_scope, by_hand, directory, settings, now, opt_outs.version())
+
+
+@contextmanager
+def rules_fence(layout: Layout, epoch: str, version: str) -> Iterator[None]:
+    """The commit fence for what was read under rules of this version: raises TryAgain when somebody opted out, or a
+    membership changed, since then, so that nothing they took back is committed (graph.md 4.5 c)."""
+    with ControlLedger(layout).commit_fence(epoch, Purpose.COLLECT):
+        if OptOuts(layout, epoch).version() != version:
+            raise TryAgain("opt-outs changed while this was read; run it again")
+        yield
 
 
 def hidden_among(layout: Layout, epoch: str, addresses: Collection[str]) -> list[str]:
@@ -290,6 +306,7 @@ def _tables(
     people: list[tuple[Any, ...]] = []
     hidden: set[str] = set()
     hidden_domains: set[str] = set()
+    to_erase: dict[bool, set[str]] = {True: set(), False: set()}
     counts: dict[str, int] = defaultdict(int)
     for user in users:
         mine = standings[user.user_id]
@@ -305,9 +322,14 @@ def _tables(
         people += [(a, user.user_id, in_scope, may_introduce, *names, mine.hidden) for a in user.addresses]
         if mine.hidden:
             hidden.update(user.addresses)
+            if mine.erase_due:
+                to_erase[False].update(user.addresses)
     for entry in by_hand:
         if Scope.EVERYWHERE in entry.scopes and entry.is_active(now):
-            (hidden_domains if entry.kind is Kind.DOMAIN else hidden).add(entry.subject)
+            is_domain = entry.kind is Kind.DOMAIN
+            (hidden_domains if is_domain else hidden).add(entry.subject)
+            if entry.mode is Mode.ERASE:
+                to_erase[is_domain].add(entry.subject)
     internal = settings.internal_domains
     return Rules(
         readable=_table(readable, READABLE),
@@ -316,6 +338,8 @@ def _tables(
         hidden_domains=_table([(domain,) for domain in sorted(hidden_domains)], DOMAINS),
         internal_domains=_table([(d.lower(),) for d in internal], DOMAINS) if internal else directory.domains,
         erase_due={user_id: mine.hidden for user_id, mine in standings.items() if mine.erase_due},
+        erase_addresses=frozenset(to_erase[False]),
+        erase_domains=frozenset(to_erase[True]),
         counts=dict(counts),
         version=version,
     )

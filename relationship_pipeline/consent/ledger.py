@@ -72,11 +72,11 @@ create table if not exists clock (
     last_seen_at text not null
 );
 create table if not exists worker (
+    token text primary key,
     pid integer not null,
     started integer not null,
     epoch text not null,
-    what text not null,
-    primary key (pid, started)
+    what text not null
 );
 create table if not exists kept_opt_out (
     digest text primary key,

@@ -93,7 +93,7 @@ STORES = (
     Store("fence", "control/fence.lock", Holds.NOTHING, "lock", _FOR_EVER, None),
     Store("locks", "control/locks/*.lock", Holds.NOTHING, "locks", _FOR_EVER, None),
     Store("first month", "control/first_month", Holds.NOTHING, "first partition", _FOR_EVER, None),
-    Store("demo tenant", "control/demo.json", Holds.NOTHING, "seed and size of a simulated tenant", _FOR_EVER, None),
+    Store("demo tenant", "control/demo.json", Holds.NOTHING, "seed and size of the demo's tenant", _FOR_EVER, None),
     Store("control temp", "control/{temp}", Holds.NOTHING, "a write under way", "moments", None),
     Store(
         "opt-out key",
@@ -178,13 +178,12 @@ STORES = (
     ),
     Store("reports", "epochs/{epoch}/published/{role}.html", Holds.DERIVED, "report of a role", "replaced daily"),
     Store("published work files", "epochs/{epoch}/published/{temp}", Holds.DERIVED, "a database being built", _WORK),
-    Store("epoch ledger", "epochs/{epoch}/ledger.sqlite", Holds.RULES, "opt-outs, snapshots, crawl state", _EPOCH),
+    Store("epoch ledger", "epochs/{epoch}/ledger.sqlite", Holds.RULES, "opt-outs, snapshots, look-up register", _EPOCH),
     Store("epoch ledger journals", "epochs/{epoch}/ledger.sqlite-*", Holds.RULES, "a write under way", "moments"),
     Store("stage", "epochs/{epoch}/stage/**", Holds.METADATA, "rows as a source read them", "until their month stands"),
     Store("work files", "epochs/{epoch}/tmp/**", Holds.METADATA, "work files, the demo's generated tenant", _WORK),
     Store("spill", "epochs/{epoch}/spill/**", Holds.METADATA, "DuckDB's overflow", _WORK),
     Store("exports", "epochs/{epoch}/exports/**", Holds.DERIVED, "files made for a person or analyst", "24 hours"),
-    Store("look-up log", "epochs/{epoch}/lookups.*", Holds.HASHES, "who-knows-whom look-ups, addresses hashed", _EPOCH),
     Store(
         "handed-over Exchange export",
         "epochs/{epoch}/inbox_data_connect/**",
@@ -201,6 +200,8 @@ STORES = (
         ErasureState.UNSERVED,
     ),
     Store("backup keys", "keys/{epoch}", Holds.KEY, "opens the epoch's backups", _EPOCH, ErasureState.KEY_DESTROYED),
+    Store("temp", "{temp}", Holds.NOTHING, "settings or the link being replaced", "moments"),
+    Store("Dagster temp", "dagster/{temp}", Holds.NOTHING, "a write under way", "moments"),
     Store("key temp", "keys/{temp}", Holds.KEY, "a write under way", "moments", ErasureState.KEY_DESTROYED),
     Store(
         "backups",
@@ -227,6 +228,14 @@ STORES = (
         _EPOCH,
         has_addresses=True,
     ),
+    Store(
+        "Exchange export link",
+        "inbox/data_connect",
+        Holds.NOTHING,
+        "link to an export elsewhere, which is left alone",
+        _EPOCH,
+    ),
+    Store("CRM link", "inbox/crm", Holds.NOTHING, "link to CRM files elsewhere", "the company's business", None),
     Store(
         "CRM export",
         "inbox/crm/**",

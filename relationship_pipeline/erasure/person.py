@@ -25,12 +25,13 @@ from relationship_pipeline.erasure.rewrite import (
     EMAIL,
     INTERACTIONS,
     MEETINGS,
+    MODELS,
     PLANNED,
     Without,
     rewrite_in_fresh_process,
 )
 from relationship_pipeline.errors import BadInput, PipelineError
-from relationship_pipeline.lake.engine import open_engine
+from relationship_pipeline.lake.engine import open_engine, sql
 from relationship_pipeline.layout import EpochLayout, Layout
 from relationship_pipeline.settings import Settings
 from relationship_pipeline.sources.base import Directory
@@ -140,7 +141,7 @@ def erasure_status_of(layout: Layout, epoch: str, address: str) -> Status:
 def people_due(tree: EpochLayout, rules: Rules, settings: Settings) -> Without:
     """Whose existing data must go by the rules (O2, groups in mode `erase`) and is still held: what a refresh erases.
     Empty (false) when nobody is due. Looks at the lake, so it needs no book-keeping and forgets nothing."""
-    wanted = rules_to_reapply(rules)
+    wanted = forbidden(tree, rules, settings)
     if not wanted:
         return wanted
     with open_engine(tree.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
@@ -148,11 +149,18 @@ def people_due(tree: EpochLayout, rules: Rules, settings: Settings) -> Without:
     return wanted if held else Without(frozenset())
 
 
-def rules_to_reapply(rules: Rules) -> Without:
-    """What a restored backup must not bring back: everybody whose data had to go since (O4, W5)."""
-    everywhere = {user_id for user_id, hidden in rules.erase_due.items() if hidden}
-    theirs = {row["address"] for row in rules.people.to_pylist() if row["user_id"] in everywhere}
-    return Without(frozenset(rules.erase_due), frozenset(theirs | set(rules.hidden.column("address").to_pylist())))
+def forbidden(tree: EpochLayout, rules: Rules, settings: Settings) -> Without:
+    """Everybody whose data had to go, as far as this lake can know them: what a restored backup must not bring back
+    (O4, W5). Domains become the addresses of theirs that occur."""
+    addresses = set(rules.erase_addresses)
+    if rules.erase_domains:
+        with open_engine(tree.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
+            for table in (EMAIL, MEETINGS, PLANNED):
+                for path in _lake_files(tree, (table,)):
+                    model = sql(MODELS, f"{EMAIL if table == EMAIL else MEETINGS}_addresses_in_domains")
+                    values = {"path": str(path), "domains": sorted(rules.erase_domains)}
+                    addresses.update(address for (address,) in engine.execute(model, values).fetchall())
+    return Without(frozenset(rules.erase_due), frozenset(addresses))
 
 
 def count_left(tree: EpochLayout, without: Without, settings: Settings) -> int:
@@ -220,6 +228,15 @@ def _requests(layout: Layout, epoch: str) -> Iterator[sqlite3.Connection]:
         epoch_transaction(layout.epoch(epoch).ledger) as connection,
     ):
         yield connection
+
+
+def erase_due_people(settings: Settings, epoch: str, rules: Rules) -> bool:
+    """Take out everybody who is due, in a fresh process; returns whether anybody was. The caller builds insights and
+    published databases anew afterwards."""
+    due = people_due(settings.layout.epoch(epoch), rules, settings)
+    if due:
+        rewrite_in_fresh_process(settings, epoch, due)
+    return bool(due)
 
 
 def _set_status(layout: Layout, epoch: str, request: str, status: Status, now: datetime) -> None:

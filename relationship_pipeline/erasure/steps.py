@@ -44,6 +44,9 @@ class ScanHit(Exception):
 
 Facts = dict[str, Any]
 
+INBOX_OF_LIVE = frozenset({"Exchange export", "Exchange export link"})
+"""Stores that belong to a later consent while there is one."""
+
 
 @dataclass(frozen=True)
 class Hooks:
@@ -132,15 +135,18 @@ def erase_files(deletion: Deletion) -> Facts:
                     tree.rename(layout.epochs / f".dead-{tree.name}-{secrets.token_hex(4)}")
             fsync_folder(layout.epochs)
         inbox = layout.inbox_data_connect
-        if newest is not None and newest.epoch not in live and inbox.is_dir() and not inbox.is_symlink():
-            inbox.rename(layout.epochs / f".dead-inbox-{secrets.token_hex(4)}")
-            fsync_folder(layout.inbox)
+        if newest is not None and newest.epoch not in live:
+            if inbox.is_symlink():
+                inbox.unlink()
+            elif inbox.is_dir():
+                inbox.rename(layout.epochs / f".dead-inbox-{secrets.token_hex(4)}")
     files = size = 0
     for tree in sorted(layout.epochs.glob(".dead-*")):
         removed = _remove_tree(tree)
         files, size = files + removed[0], size + removed[1]
-    for key_temp in _temp_files(deletion.store.keys):
-        key_temp.unlink(missing_ok=True)
+    for folder in (layout.root, layout.dagster_home, deletion.store.keys):
+        for temp in _temp_files(folder):
+            temp.unlink(missing_ok=True)
     return {"files": files, "bytes": size}
 
 
@@ -228,8 +234,8 @@ def scan_plan(layout: Layout, store: BackupStore, epoch: str, mode: str) -> dict
             {
                 "name": one.name,
                 "regex": one.regex,
-                "stays": one.erased_in in (None, ErasureState.SCRUBBED) or bool(live and one.name == "Exchange export"),
-                "scanned": one.scanned and not (live and one.name == "Exchange export"),
+                "stays": one.erased_in in (None, ErasureState.SCRUBBED) or (bool(live) and one.name in INBOX_OF_LIVE),
+                "scanned": one.scanned and not (live and one.name in INBOX_OF_LIVE),
             }
             for one in STORES
         ],

@@ -7,6 +7,7 @@ from its later namesake by its start time in /proc.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -23,22 +24,21 @@ _POLL_SECONDS = 0.05
 def registered(layout: Layout, epoch: str, what: str) -> Iterator[None]:
     """Register this process as working in the epoch while the block runs."""
     control = ControlLedger(layout)
-    me = os.getpid()
-    started = _started(me) or 0
+    me, token = os.getpid(), secrets.token_hex(8)
     with control.connect() as connection:
-        connection.execute("insert or replace into worker values (?, ?, ?, ?)", (me, started, epoch, what))
+        connection.execute("insert into worker values (?, ?, ?, ?, ?)", (token, me, _started(me) or 0, epoch, what))
     try:
         yield
     finally:
         with control.connect() as connection:
-            connection.execute("delete from worker where pid = ? and started = ?", (me, started))
+            connection.execute("delete from worker where token = ?", (token,))
 
 
 def end_workers(layout: Layout, epoch: str, *, grace_seconds: float) -> dict[str, int]:
     """Ask the epoch's registered processes to end, then end them; counts `asked` and `killed`. Never this process."""
     control = ControlLedger(layout)
     with control.connect() as connection:
-        rows = connection.execute("select pid, started from worker where epoch = ?", (epoch,)).fetchall()
+        rows = connection.execute("select distinct pid, started from worker where epoch = ?", (epoch,)).fetchall()
     alive = [(pid, started) for pid, started in rows if pid != os.getpid() and _started(pid) == started]
     for pid, _ in alive:
         _send(pid, signal.SIGTERM)

@@ -100,6 +100,16 @@ def _keep(
     prepare: Callable[[BuildContext, Window, Workbench], Prepared],
 ) -> dict[str, Manifest]:
     """The tables' manifests, computed and committed where their inputs differ from what stands."""
+    with context.lock("insights"):
+        return _keep_held(context, as_of, tables, prepare)
+
+
+def _keep_held(
+    context: BuildContext,
+    as_of: datetime,
+    tables: tuple[str, ...],
+    prepare: Callable[[BuildContext, Window, Workbench], Prepared],
+) -> dict[str, Manifest]:
     window = open_window(context, as_of)
     inputs = {**window.inputs, "settings": _settings_digest(context), "crm": crm_digest(context.crm)}
     folders = {table: context.layout.insight(table) for table in tables}

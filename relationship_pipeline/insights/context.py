@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,8 @@ class BuildContext:
     """Arrow tables: `people` (address, user_id, in_scope, may_introduce, display_name, primary_address, hidden),
     `internal_domains` (domain), `hidden_addresses` (address), `hidden_domains` (domain), and `crm` by the names and
     schemas of schemas.CRM (missing kinds are empty). `fence` is entered around every commit. `progress` takes one line
-    for people, without personal data."""
+    for people, without personal data. `lock` is held, by name, by whoever writes a month's interactions or the 12-month
+    tables: two builds at once do the work once."""
 
     layout: EpochLayout
     settings: Settings
@@ -37,6 +38,7 @@ class BuildContext:
     fence: CommitFence
     crm: Mapping[str, pa.Table] = field(default_factory=dict)
     progress: Callable[[str], None] = _silent
+    lock: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext()
 
     def engine(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return open_engine(self.layout.spill, memory_limit=self.settings.memory_limit, threads=self.settings.threads)

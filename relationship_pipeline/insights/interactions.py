@@ -97,6 +97,11 @@ def refresh_month(context: BuildContext, month: str, who: Identification) -> Man
 
     Raises BadLake, ConsentRefused.
     """
+    with context.lock(f"{TABLE}-{month}"):
+        return _refresh(context, month, who)
+
+
+def _refresh(context: BuildContext, month: str, who: Identification) -> Manifest | None:
     lake = lake_month(context, month)
     folder = context.layout.month(TABLE, month)
     if not lake.exists:

@@ -7,7 +7,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relationship_pipeline.consent.enforcement import Rules, groups_needed, read_rules, record_memberships
+from relationship_pipeline.consent.enforcement import (
+    Rules,
+    groups_needed,
+    read_rules,
+    record_memberships,
+    rules_fence,
+)
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
@@ -16,7 +22,7 @@ from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.layout import EpochLayout
-from relationship_pipeline.operations.work import Work
+from relationship_pipeline.operations.work import Work, within_epoch
 from relationship_pipeline.settings import Settings, SourceKind
 from relationship_pipeline.sources.base import Directory, ReadScope, Source
 from relationship_pipeline.sources.demo import read_demo, write_crm_folder
@@ -44,9 +50,17 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
     return months_due(now, landed, record.first_month)
 
 
+@within_epoch
 def read_directory(work: Work) -> Manifest:
-    """Read the directory now and commit it with a dated snapshot of the groups that matter (O1)."""
-    return Reading(work, work.ledger.require(Purpose.COLLECT)).directory_manifest
+    """Read the directory now and commit it with a dated snapshot of the groups that matter (O1). Whoever is found to have
+    opted out with their existing data is taken out of the lake at once (O2); what is derived follows in the same run."""
+    from relationship_pipeline.erasure.person import erase_due_people
+
+    record = work.ledger.require(Purpose.COLLECT)
+    reading = Reading(work, record)
+    if erase_due_people(work.settings, record.epoch, reading.rules):
+        work.report("existing data of people who opted out was erased")
+    return reading.directory_manifest
 
 
 def read_crm(work: Work) -> Mapping[str, int]:
@@ -71,6 +85,7 @@ def read_crm(work: Work) -> Mapping[str, int]:
     return {kind: table.num_rows for kind, table in crm.tables.items()}
 
 
+@within_epoch
 def collect_emails(work: Work, month: str) -> Manifest:
     """Read one month of emails and commit it. Raises ConsentRefused, BadInput, Refused, PipelineError (disk full)."""
     from relationship_pipeline.lake import collect
@@ -86,6 +101,7 @@ def collect_emails(work: Work, month: str) -> Manifest:
     return manifest
 
 
+@within_epoch
 def collect_meetings(work: Work, month: str) -> Manifest:
     """Read one month of meetings and commit it."""
     from relationship_pipeline.lake import collect
@@ -98,6 +114,7 @@ def collect_meetings(work: Work, month: str) -> Manifest:
     return manifest
 
 
+@within_epoch
 def collect_planned_meetings(work: Work) -> Manifest:
     """Read the meetings of the 92 days after the running month and replace what was planned before (B4)."""
     from relationship_pipeline.lake import collect
@@ -132,7 +149,12 @@ class Reading:
             directory, self.directory_manifest = store_directory(self.epoch, directory, fence)
         self.rules = rules_now(settings, record.epoch, directory)
         self.collection: Collection = Collection(
-            layout=layout, epoch=record.epoch, rules=self.rules, directory=directory, settings=settings, fence=fence
+            layout=layout,
+            epoch=record.epoch,
+            rules=self.rules,
+            directory=directory,
+            settings=settings,
+            fence=partial(rules_fence, layout, record.epoch, self.rules.version),
         )
 
     def scope(self, table: str, month: str) -> ReadScope:

@@ -10,7 +10,7 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.watch import watch_directory
 from relationship_pipeline.domain.consent import Confirmation, ConsentState, Purpose
 from relationship_pipeline.domain.erasure import Alert, ErasureState, has_reached
-from relationship_pipeline.operations.work import Work
+from relationship_pipeline.operations.work import Work, within_epoch
 from relationship_pipeline.settings import Settings, SourceKind
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def backup_store(settings: Settings) -> BackupStore:
     return BackupStore(keys=settings.keys_folder, backups=settings.backups_folder)
 
 
+@within_epoch
 def make_backup(work: Work) -> Mapping[str, int]:
     """Seal what the lake has committed (W2); bytes of the new file, and how many there are now."""
     from relationship_pipeline.erasure import backups

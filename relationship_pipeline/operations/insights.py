@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from relationship_pipeline.consent.enforcement import Rules
+from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
 from relationship_pipeline.domain.months import month_of, month_range
-from relationship_pipeline.errors import BadInput
+from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.operations.collection import CRM_TABLE, EMAIL, rules_now
-from relationship_pipeline.operations.work import Work
+from relationship_pipeline.operations.work import Work, within_epoch
+
+T = TypeVar("T")
+
+READ_AGAIN = 2
+"""How often a build starts over because a month changed under it."""
 
 if TYPE_CHECKING:
     from relationship_pipeline.insights.context import BuildContext
@@ -56,6 +62,7 @@ def _deriving(work: Work) -> _Deriving:
         fence=partial(work.ledger.commit_fence, record.epoch, Purpose.DERIVE),
         crm=crm[1] if (crm := load_tables(epoch, CRM_TABLE)) else {},
         progress=work.report,
+        lock=lambda name: locked(settings.layout.work_lock(name)),
     )
     return _Deriving(record, rules, context, insights_as_of(work, record))
 
@@ -74,16 +81,18 @@ def insights_as_of(work: Work, record: ConsentRecord) -> datetime:
     return max(landed)
 
 
+@within_epoch
 def derive_interactions(work: Work, month: str) -> Manifest:
     """Keep one month's interactions fresh. Raises BadInput where the month was not collected."""
     from relationship_pipeline.insights.build import build_month
 
-    manifest = build_month(_deriving(work).context, month)
+    manifest = _read_again(lambda: build_month(_deriving(work).context, month))
     if manifest is None:
         raise BadInput(f"{month} was not collected yet: materialize email_metadata and meeting_metadata for it first")
     return manifest
 
 
+@within_epoch
 def build_kpis(work: Work) -> Mapping[str, int]:
     """KPI tables for contacts, accounts, opportunities and leads; rows by table."""
     from relationship_pipeline.insights import build
@@ -91,6 +100,7 @@ def build_kpis(work: Work) -> Mapping[str, int]:
     return _rows(work, build.build_kpis)
 
 
+@within_epoch
 def build_health(work: Work) -> Mapping[str, int]:
     """Health components, history and alerts; rows by table."""
     from relationship_pipeline.insights import build
@@ -98,6 +108,7 @@ def build_health(work: Work) -> Mapping[str, int]:
     return _rows(work, build.build_health)
 
 
+@within_epoch
 def build_who_knows_whom(work: Work) -> Mapping[str, int]:
     """Ties of colleagues to contacts and companies; rows by table."""
     from relationship_pipeline.insights import build
@@ -105,6 +116,7 @@ def build_who_knows_whom(work: Work) -> Mapping[str, int]:
     return _rows(work, build.build_who_knows_whom)
 
 
+@within_epoch
 def build_contact_graph(work: Work) -> Mapping[str, int]:
     """Nodes and edges; rows by table."""
     from relationship_pipeline.insights import build
@@ -113,8 +125,23 @@ def build_contact_graph(work: Work) -> Mapping[str, int]:
 
 
 def _rows(work: Work, build: Callable[[BuildContext, datetime], Mapping[str, Manifest]]) -> Mapping[str, int]:
-    deriving = _deriving(work)
-    return {table: manifest.rows for table, manifest in build(deriving.context, deriving.as_of).items()}
+    def now() -> Mapping[str, Manifest]:
+        deriving = _deriving(work)
+        return build(deriving.context, deriving.as_of)
+
+    return {table: manifest.rows for table, manifest in _read_again(now).items()}
+
+
+def _read_again(build: Callable[[], T]) -> T:
+    """Another run may replace a month, and sweep its old files, while this one reads them: then read what stands now."""
+    import duckdb
+
+    for _ in range(READ_AGAIN):
+        try:
+            return build()
+        except (BadLake, duckdb.IOException):
+            continue
+    return build()
 
 
 def build_everything(work: Work) -> None:
@@ -125,6 +152,7 @@ def build_everything(work: Work) -> None:
         build(work)
 
 
+@within_epoch
 def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
     """Build and swap in each role's database (or one role's); rows by role."""
     from relationship_pipeline.publishing import publish as publishing

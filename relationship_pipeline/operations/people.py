@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from relationship_pipeline.consent.enforcement import Rules
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
 from relationship_pipeline.errors import BadInput
+from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.operations.collection import rules_now
 from relationship_pipeline.operations.deletion import backup_store
 from relationship_pipeline.operations.insights import build_everything
-from relationship_pipeline.operations.work import Work
+from relationship_pipeline.operations.work import Work, within_epoch
 from relationship_pipeline.sources.base import Directory
 
 
@@ -28,6 +28,7 @@ def erase_person(work: Work, address: str, *, everywhere: bool) -> str:
     return erase_requested_person(work, request)
 
 
+@within_epoch
 def erase_requested_person(work: Work, request: str) -> str:
     """Carry out a request that `erase_person` recorded; safe to repeat."""
     from relationship_pipeline.erasure.person import run_request
@@ -44,24 +45,22 @@ def erase_requested_person(work: Work, request: str) -> str:
     return status.value
 
 
+@within_epoch
 def erase_opted_out(work: Work) -> bool:
     """Take out what opt-outs say must go and is still held (O2, O4), and publish without it; whether anything was."""
-    from relationship_pipeline.erasure.person import people_due
-    from relationship_pipeline.erasure.rewrite import rewrite_in_fresh_process
+    from relationship_pipeline.erasure.person import erase_due_people
 
     record, directory = _held(work)
     if directory is None:
         return False
-    tree = work.settings.layout.epoch(record.epoch)
-    due = people_due(tree, rules_now(work.settings, record.epoch, directory), work.settings)
-    if not due:
-        return False
-    work.report("erasing what opt-outs say must go")
-    rewrite_in_fresh_process(work.settings, record.epoch, due)
-    build_everything(work)
-    return True
+    erased = erase_due_people(work.settings, record.epoch, rules_now(work.settings, record.epoch, directory))
+    if erased:
+        work.report("what opt-outs say must go was erased")
+        build_everything(work)
+    return erased
 
 
+@within_epoch
 def export_person(work: Work, address: str) -> dict[str, Any]:
     """All that is held about one address (W7, O6), as plain data."""
     from relationship_pipeline.erasure import access
@@ -73,17 +72,22 @@ def export_person(work: Work, address: str) -> dict[str, Any]:
     return access.export_person(work.settings, record.epoch, identify(directory, address), datetime.now(UTC))
 
 
+@within_epoch
 def restore_backup(work: Work, path: Path) -> Mapping[str, int]:
     """Put a backup's months back without what was opted out or erased since; counts `folders` and `rows`."""
     from relationship_pipeline.erasure import backups
-    from relationship_pipeline.erasure.person import rules_to_reapply
+    from relationship_pipeline.erasure.person import forbidden
     from relationship_pipeline.erasure.rewrite import rewrite_restored
+    from relationship_pipeline.lake.directory import load_directory
 
-    record, directory = _held(work)
-    rules: Rules | None = rules_now(work.settings, record.epoch, directory) if directory else None
+    record, held = _held(work)
 
-    def reapply(restored: Any) -> None:
-        if rules is not None and (without := rules_to_reapply(rules)):
+    def reapply(restored: EpochLayout) -> None:
+        directory = held or load_directory(restored)
+        if directory is None:
+            raise BadInput("the backup holds no directory, so opt-outs cannot be applied to it; it is not restored")
+        rules = rules_now(work.settings, record.epoch, directory)
+        if without := forbidden(restored, rules, work.settings):
             rewrite_restored(restored, record.epoch, without)
 
     return backups.restore_backup(

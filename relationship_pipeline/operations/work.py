@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.settings import Settings
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Report = Callable[[str], None]
 
 _watcher: ContextVar[Report | None] = ContextVar("watcher", default=None)
@@ -40,3 +45,18 @@ class Work:
     @property
     def ledger(self) -> ControlLedger:
         return ControlLedger(self.settings.layout)
+
+
+def within_epoch(operation: Callable[Concatenate[Work, P], T]) -> Callable[Concatenate[Work, P], T]:
+    """An operation that works in the tree of the consent's epoch: the process is registered while it does, so that a
+    deletion can end it (W3). Raises ConsentRefused before anything else."""
+
+    @wraps(operation)
+    def registered_operation(work: Work, *args: P.args, **kwargs: P.kwargs) -> T:
+        from relationship_pipeline.erasure.workers import registered
+
+        epoch = work.ledger.require(Purpose.DERIVE).epoch
+        with registered(work.settings.layout, epoch, operation.__name__):
+            return operation(work, *args, **kwargs)
+
+    return registered_operation

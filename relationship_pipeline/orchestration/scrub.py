@@ -23,20 +23,19 @@ CANCEL_SECONDS = 60
 def cancel_runs(
     instance: dg.DagsterInstance, *, keep_run: str | None, sleep: Callable[[float], None] = time.sleep
 ) -> int:
-    """Cancel every run in flight but `keep_run` and wait until none is left; returns how many there were.
+    """Cancel every run in flight but `keep_run` and wait until none is left; returns how many still are.
 
     A run that nobody can terminate (its process belongs to a command line elsewhere, or is gone) is reported as
     cancelled: the fence, not the cancelling, is what stops it from committing.
     """
-    first = _in_flight(instance, keep_run)
-    for run in first:
+    for run in _in_flight(instance, keep_run):
         instance.run_coordinator.cancel_run(run.run_id)
     deadline = time.monotonic() + CANCEL_SECONDS
     while _in_flight(instance, keep_run) and time.monotonic() < deadline:
         sleep(0.5)
     for run in _in_flight(instance, keep_run):
         instance.report_run_canceled(run, message="cancelled: consent was withdrawn")
-    return len(first)
+    return len(_in_flight(instance, keep_run))
 
 
 def _in_flight(instance: dg.DagsterInstance, keep_run: str | None) -> list[dg.DagsterRun]:

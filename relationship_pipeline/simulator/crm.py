@@ -1,21 +1,24 @@
-"""The CRM's side of the tenant: accounts, contacts, leads, opportunities, stakeholders, phone calls and user roles.
+"""The CRM's side of the tenant: accounts, contacts, leads, opportunities, who is concerned with them, phone calls, which
+meetings and emails are about what, and user roles.
 
-Columns carry Dataverse's names (graph.md 6). People who own records are directory users: `systemuserid` equals their
-object id here, which a real organisation does not promise; `user_roles` gives the mapping either way.
+Columns carry Dataverse's names (graph.md 6) where it has the column in that table; what Dataverse keeps in activity
+parties and connections is flattened into addresses and pairs of ids. Colleagues are named by directory object id.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from relationship_pipeline.simulator import names
 from relationship_pipeline.simulator.hashing import guid, mix, poisson, stream_of_chance, unit
-from relationship_pipeline.simulator.people import Company, Contact
+from relationship_pipeline.simulator.mail import MESSAGE
+from relationship_pipeline.simulator.people import Company, Contact, Recipient
+from relationship_pipeline.simulator.shapes import ical_uid
 from relationship_pipeline.simulator.tenant import Tenant
-from relationship_pipeline.simulator.times import DAY, HOUR, MINUTE, iso
+from relationship_pipeline.simulator.times import DAY, HOUR, MINUTE, iso, third_of
 
 Row = Mapping[str, object]
 _LEAD_COMPANIES = 1_000_000  # companies from this index on are in no one's patch: leads come from there
@@ -30,11 +33,13 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "opportunities": ("opportunityid", "name", "_parentaccountid_value", "_parentcontactid_value",
                       "_customerid_value", "_ownerid_value", "estimatedvalue", "estimatedclosedate",
                       "actualclosedate", "statecode", "createdon", "modifiedon"),
-    "stakeholders": ("stakeholderid", "opportunityid", "leadid", "contactid", "systemuserid", "emailaddress", "role"),
-    "phonecalls": ("activityid", "directioncode", "actualstart", "actualend", "actualdurationminutes",
-                   "_regardingobjectid_value", "regardingobjecttypecode", "_ownerid_value", "from_partyid",
-                   "from_addressused", "to_partyid", "to_addressused", "statecode"),
-    "user_roles": ("systemuserid", "azureactivedirectoryobjectid", "internalemailaddress", "fullname", "rolename"),
+    "stakeholders": ("record_type", "record_id", "contactid", "role"),
+    "opportunity_team": ("opportunityid", "systemuserid"),
+    "phonecalls": ("activityid", "directioncode", "actualstart", "actualend", "actualdurationminutes", "from_address",
+                   "to_addresses", "_regardingobjectid_value", "regarding_type", "_ownerid_value", "statecode"),
+    "appointments": ("activityid", "globalobjectid", "scheduledstart", "_regardingobjectid_value", "regarding_type"),
+    "emails": ("activityid", "messageid", "_regardingobjectid_value", "regarding_type"),
+    "user_roles": ("user", "role", "systemuserid", "fullname"),
 }  # fmt: skip
 
 
@@ -166,7 +171,7 @@ class Crm:
             firm = self.people.company(company)
             places = self.known[company]
             created = self.start + chance % (self.end - self.start)
-            state = (0, 0, 1, 1, 2)[chance >> 8 & 0xFF if (chance >> 8 & 0xFF) < 5 else (chance >> 8) % 5]
+            state = (0, 0, 1, 1, 2)[(chance >> 8) % 5]
             closing = created + DAY * (30 + (chance >> 16) % 150)
             closed = state > 0 and closing < self.end
             yield {
@@ -185,39 +190,84 @@ class Crm:
             }
 
     def stakeholders(self) -> Iterator[Row]:
-        """Outside stakeholders of opportunities and leads, and the sales team of opportunities."""
-        for company, number, opportunity in self._deals:
+        """Outside stakeholders of opportunities, and of leads that have a second known person."""
+        for company, _, opportunity in self._deals:
             for place in self.known[company][:3]:
-                contact = self.people.contact(company, place)
+                contact = self.people.contact(company, place).contact_id
                 yield {
-                    "stakeholderid": guid(opportunity, contact.contact_id),
-                    "opportunityid": opportunity,
-                    "contactid": contact.contact_id,
-                    "emailaddress": contact.address,
+                    "record_type": "opportunity",
+                    "record_id": opportunity,
+                    "contactid": contact,
                     "role": "Stakeholder",
                 }
-            owner = self.owner(company)
-            team = self.people.team(owner)
-            mate = team[(owner - team[0] + 1 + number) % len(team)]
-            yield {
-                "stakeholderid": guid(opportunity, mate),
-                "opportunityid": opportunity,
-                "systemuserid": self._oid(mate),
-                "emailaddress": self.people.users[mate].mail,
-                "role": "Sales Team",
-            }
         for company in range(self.people.companies):
             places = self.known.get(company, [])
             if not self._has_account(company) and len(places) > 1:
-                contact = self.people.contact(company, places[1])
+                contact = self.people.contact(company, places[1]).contact_id
                 lead = guid(self.seed, "lead", company, places[0])
+                yield {"record_type": "lead", "record_id": lead, "contactid": contact, "role": "Stakeholder"}
+
+    def opportunity_team(self) -> Iterator[Row]:
+        """The sales team beside the owner: a teammate of the owner's for each opportunity."""
+        for company, number, opportunity in self._deals:
+            owner = self.owner(company)
+            team = self.people.team(owner)
+            mate = team[(owner - team[0] + 1 + number) % len(team)]
+            yield {"opportunityid": opportunity, "systemuserid": self._oid(mate)}
+
+    def appointments(self) -> Iterator[Row]:
+        """Meetings that the CRM knows to be about an opportunity: a quarter of those with a customer who has one."""
+        for meeting, _ in self.tenant.month_meetings(self.start, self.end):
+            people = (meeting.organizer, *(attendee.person for attendee in meeting.attendees))
+            deal = self._regarding(people, meeting.uid) if meeting.uid & 3 == 0 else None
+            if deal:
                 yield {
-                    "stakeholderid": guid(lead, contact.contact_id),
-                    "leadid": lead,
-                    "contactid": contact.contact_id,
-                    "emailaddress": contact.address,
-                    "role": "Stakeholder",
+                    "activityid": guid(self.seed, "appointment", meeting.uid),
+                    "globalobjectid": ical_uid(meeting),
+                    "scheduledstart": iso(meeting.start),
+                    "_regardingobjectid_value": deal,
+                    "regarding_type": "opportunity",
                 }
+
+    def emails(self) -> Iterator[Row]:
+        """Emails that a seller tracked in the CRM as about an opportunity."""
+        for stream in self.streams.all():
+            if stream.kind != "client":
+                continue
+            for third in range(third_of(self.start), third_of(self.end - 1) + 1):
+                for email in self.tenant.mail.begun(stream, third):
+                    if email.key & 15 or email.kind != MESSAGE or not email.message_id or not email.sender:
+                        continue
+                    deal = self._regarding((email.sender, *email.to), email.conversation)
+                    if deal:
+                        yield {
+                            "activityid": guid(self.seed, "email", email.key),
+                            "messageid": email.message_id,
+                            "_regardingobjectid_value": deal,
+                            "regarding_type": "opportunity",
+                        }
+
+    def _regarding(self, people: Iterable[Recipient], chance: int) -> str | None:
+        """An opportunity of the first of these people whose company has one."""
+        for person in people:
+            deals = self._deals_by_domain.get(person.canonical.partition("@")[2], ())
+            if deals:
+                return deals[chance % len(deals)]
+        return None
+
+    @cached_property
+    def _deals_by_company(self) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for company, _, opportunity in self._deals:
+            found.setdefault(company, []).append(opportunity)
+        return found
+
+    @cached_property
+    def _deals_by_domain(self) -> dict[str, list[str]]:
+        return {
+            self.people.newsletter(company, "news").canonical.partition("@")[2]: deals
+            for company, deals in self._deals_by_company.items()
+        }
 
     def phonecalls(self) -> Iterator[Row]:
         months = (self.end - self.start) / DAY / 30
@@ -231,7 +281,11 @@ class Crm:
                 for _ in range(poisson(rng, 0.4 * months)):
                     begin = self.start + int((self.end - self.start) * rng.random()) // DAY * DAY
                     begin += int((8 + 9 * rng.random()) * HOUR)
-                    if not self.streams.active(relation, begin) or not user.active_at(begin):
+                    if (
+                        begin >= self.tenant.now
+                        or not user.active_at(begin)
+                        or not self.streams.active(relation, begin)
+                    ):
                         continue
                     yield self._call(rng.getrandbits(64), begin, index, contact)
 
@@ -239,9 +293,8 @@ class Crm:
         user = self.people.users[index]
         minutes = 3 + chance % 40
         outgoing = chance >> 8 & 3 != 0
-        ours, theirs = (user.oid, user.mail), (contact.contact_id, contact.address)
-        caller, called = (ours, theirs) if outgoing else (theirs, ours)
-        deals = [deal for company, _, deal in self._deals_of(contact.company)]
+        caller, called = (user.mail, contact.address) if outgoing else (contact.address, user.mail)
+        deals = self._deals_by_company.get(contact.company, ())
         regarding = deals[chance % len(deals)] if deals and chance >> 12 & 3 == 0 else None
         return {
             "activityid": guid(self.seed, "call", chance),
@@ -249,36 +302,23 @@ class Crm:
             "actualstart": iso(begin),
             "actualend": iso(begin + minutes * MINUTE),
             "actualdurationminutes": minutes,
+            "from_address": caller,
+            "to_addresses": called,
             "_regardingobjectid_value": regarding,
-            "regardingobjecttypecode": "opportunity" if regarding else None,
+            "regarding_type": "opportunity" if regarding else None,
             "_ownerid_value": user.oid,
-            "from_partyid": caller[0],
-            "from_addressused": caller[1],
-            "to_partyid": called[0],
-            "to_addressused": called[1],
             "statecode": 1,
         }
-
-    def _deals_of(self, company: int) -> list[tuple[int, int, str]]:
-        return self._deals_by_company.get(company, [])
-
-    @cached_property
-    def _deals_by_company(self) -> dict[int, list[tuple[int, int, str]]]:
-        found: dict[int, list[tuple[int, int, str]]] = {}
-        for deal in self._deals:
-            found.setdefault(deal[0], []).append(deal)
-        return found
 
     def user_roles(self) -> Iterator[Row]:
         for index in self.people.members:
             user = self.people.users[index]
             manager = index == self.people.team(index)[0]
             yield {
+                "user": user.mail,
+                "role": "Sales Manager" if manager else "Salesperson",
                 "systemuserid": user.oid,
-                "azureactivedirectoryobjectid": user.oid,
-                "internalemailaddress": user.mail,
                 "fullname": user.display_name,
-                "rolename": "Sales Manager" if manager else "Salesperson",
             }
 
 

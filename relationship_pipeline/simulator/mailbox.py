@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from relationship_pipeline.simulator.hashing import mix, seed_of, unit
 from relationship_pipeline.simulator.mail import DRAFT, Email, Mail
@@ -109,6 +110,10 @@ class Mailboxes:
         self._delivered: dict[int, list[Copy]] = {}
         self._changed: dict[tuple[int, int], Callable[[Copy], None]] = {}
         self.version = 0  # counts changes by hand, so that answers made before them are not reused
+        self._salt = lru_cache(maxsize=65536)(lambda mailbox: mix(self.seed ^ mailbox))
+        self._imported = lru_cache(maxsize=65536)(
+            lambda mailbox: unit(mix(self.seed ^ (mailbox + 31))) < self.realism.imported_mailboxes
+        )
         self._import_at = streams.start + int((streams.end - streams.start) * 0.8)
 
     def copies(self, mailbox: int, start: int, end: int) -> list[Copy]:
@@ -135,7 +140,7 @@ class Mailboxes:
         if held is None and stream:
             held = []
             for email in self.mail.flood(stream, day):
-                number = mix(email.key ^ mix(self.seed ^ mailbox))
+                number = mix(email.key ^ self._salt(mailbox))
                 held.append(Copy(email, mailbox, number, email.sent + 1 + (number & 15), INBOX))
             self._keep(key, held)
         return held or []
@@ -186,7 +191,7 @@ class Mailboxes:
         """The copy of a message in one of the mailboxes that hold it; None if its owner was not there at the time."""
         if mailbox not in email.members:
             return None
-        number = mix(email.key ^ mix(self.seed ^ mailbox))
+        number = mix(email.key ^ self._salt(mailbox))
         if email.kind == DRAFT:
             return Copy(email, mailbox, number, email.sent, DRAFTS)
         own = email.sender_index == mailbox
@@ -221,12 +226,7 @@ class Mailboxes:
             copy.folder = copy.first_folder = (CLIENTS, KEY_ACCOUNTS, ARCHIVE, CLUTTER)[copy.number >> 20 & 3]
         elif not own and copy.email.bulk and chance > 0.9 and realism.other_folders:
             copy.folder = copy.first_folder = JUNK
-        if (
-            realism.imported_mailboxes
-            and unit(mix(self.seed ^ (copy.mailbox + 31))) < realism.imported_mailboxes
-            and copy.number >> 30 & 1023 < 102
-            and copy.received < self._import_at
-        ):
+        if self._imported(copy.mailbox) and copy.number >> 30 & 1023 < 102 and copy.received < self._import_at:
             copy.visible_from = copy.created = self._import_at + (copy.number & 0xFFF)
 
     def find(self, mailbox: int, number: int) -> Copy | None:
@@ -263,7 +263,7 @@ class Mailboxes:
         copies = []
         for mailbox in email.members:
             own = email.sender_index == mailbox
-            copy = Copy(email, mailbox, mix(email.key ^ mix(self.seed ^ mailbox)), received, SENT if own else INBOX)
+            copy = Copy(email, mailbox, mix(email.key ^ self._salt(mailbox)), received, SENT if own else INBOX)
             copy.visible_from = copy.created = max(now, received)
             self._delivered.setdefault(mailbox, []).append(copy)
             copies.append(copy)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from relationship_pipeline.simulator.hashing import mix, poisson, stream_of_chance, unit
 from relationship_pipeline.simulator.people import TEAM_SIZE, Recipient
@@ -55,16 +56,18 @@ class Meetings:
         self.streams = streams
         self.people = streams.people
         self.realism = streams.people.scenario.realism
+        # Asked for by the mail of a third and by the calendars of the month after it.
+        self.arranged = lru_cache(maxsize=65536)(self._arranged)
         self.rooms = [user.index for user in self.people.users if user.kind == "room"]
 
     def room_of(self, team: int) -> int:
         """The room that a team books: each has its own, so that a room's calendar asks few teams."""
         return self.rooms[team % len(self.rooms)]
 
-    def arranged(self, stream: Stream, third: int) -> list[Meeting]:
+    def _arranged(self, stream: Stream, third: int) -> tuple[Meeting, ...]:
         """Single meetings whose invitation went out in this third."""
         if stream.kind not in ("client", "internal", "team"):
-            return []
+            return ()
         rng = stream_of_chance(mix(stream.key ^ (third * 8 + 5)))
         start, end = third_bounds(third)
         share = (end - start) / DAY / MONTH_DAYS
@@ -91,7 +94,7 @@ class Meetings:
                 Meeting(uid, 0, "singleInstance", stream.members, organizer, self._answers(invited, uid, created),
                         begin, finish, begin, all_day, cancelled, self._private(uid), uid & 3 != 0, created, modified)
             )  # fmt: skip
-        return found
+        return tuple(found)
 
     def starting(self, stream: Stream, start: int, end: int) -> Iterator[Meeting]:
         """Meetings of the stream that start in [start, end), cancelled ones included."""

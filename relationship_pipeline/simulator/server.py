@@ -26,6 +26,7 @@ import trustme
 import uvicorn
 
 from relationship_pipeline.simulator.control import Control
+from relationship_pipeline.simulator.faults import Faults
 from relationship_pipeline.simulator.scenario import Scenario, load_scenario
 from relationship_pipeline.simulator.service import GraphService
 
@@ -186,6 +187,7 @@ def serve_for_parent(ports: tuple[int, int], folder: Path) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     _serve(servers, sockets)
+    shutil.rmtree(folder, ignore_errors=True)  # the parent may not have lived to do it
 
 
 def _prepare(
@@ -258,6 +260,7 @@ def run(
     options = {"users": users, "messages_per_month": messages_per_month, "seed": seed}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     scenario = replace(scenario, **given)
+    Faults(scenario.seed, scenario.faults)  # a wrong rule is told here, not by the process
     with SimulatorServer(scenario, port=port) as server:
         print(f"# simulated tenant: {scenario.users} users, {scenario.messages_per_month} messages a month, ", end="")
         print(f"{scenario.months[0]} to {scenario.months[-1]}, seed {scenario.seed}")

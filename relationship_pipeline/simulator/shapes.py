@@ -21,7 +21,7 @@ from relationship_pipeline.simulator.meetings import Meeting, windows_date
 from relationship_pipeline.simulator.people import Group, People, Recipient, User
 from relationship_pipeline.simulator.times import DAY, ZERO_TIME, iso, iso7
 
-_PROVIDER = bytes.fromhex("1d840311aa6611cd9bc800aa002f845a")
+_PROVIDER = bytes.fromhex("1d840311aa6611cd9bc800aa002fc45a")
 _FILETIME_1970 = 116444736000000000
 _NOTHING: tuple[msgspec.Raw, ...] = ()
 _MEETING_TYPES = (None, None, "meetingRequest", "meetingAccepted", "meetingTenativelyAccepted", "meetingDeclined",

@@ -7,12 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from relationship_pipeline.consent.enforcement import groups_needed, hidden_among, read_rules, record_memberships
+from relationship_pipeline.consent.enforcement import (
+    groups_needed,
+    hidden_among,
+    read_rules,
+    record_memberships,
+    rules_fence,
+)
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
 from relationship_pipeline.domain.consent import ConsentState
 from relationship_pipeline.domain.optout import EVERYWHERE, Kind, Mode, OptOut, Scope, default_mode, default_scopes
-from relationship_pipeline.errors import BadInput, ConsentRefused, Refused
+from relationship_pipeline.errors import BadInput, ConsentRefused, Refused, TryAgain
 from relationship_pipeline.settings import Settings
 from relationship_pipeline_tests.consent.tenant import NOW, directory, user
 
@@ -231,6 +237,15 @@ def test_c4_after_a_withdrawal_no_opt_out_is_written(settings, epoch):
     ControlLedger(settings.layout).change_state(epoch, ConsentState.WITHDRAWN, now=NOW, reason="test")
     with pytest.raises(ConsentRefused, match="consent"):
         OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+
+
+def test_o1_what_was_read_before_somebody_opted_out_is_not_committed_after(settings, epoch):
+    version = rules_of(settings, epoch, directory([AMBER])).version
+    with rules_fence(settings.layout, epoch, version):
+        pass
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    with pytest.raises(TryAgain, match="run it again"), rules_fence(settings.layout, epoch, version):
+        pass
 
 
 def test_the_version_changes_with_every_opt_out_and_membership(settings, epoch):

@@ -260,6 +260,15 @@ def test_w6_the_old_inbox_goes_with_the_old_epoch_when_consent_is_given_again_at
     assert not home.tree.root.exists()
 
 
+def test_w2_a_linked_export_is_unlinked_and_what_it_links_to_left_alone(home, tmp_path):
+    elsewhere = home.layout.inbox_data_connect.rename(tmp_path / "export")
+    home.layout.inbox_data_connect.symlink_to(elsewhere)
+    home.withdraw()
+    assert run_erasure(home.deletion()).state is ErasureState.CLOSED
+    assert not home.layout.inbox_data_connect.is_symlink()
+    assert below(elsewhere) == ["Message_v1.json.gz"]
+
+
 def test_status_has_the_shape_that_scripts_rely_on(home):
     home.withdraw()
     status = erasure_status(home.layout, NOW)

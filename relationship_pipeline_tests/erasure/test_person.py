@@ -25,11 +25,12 @@ from relationship_pipeline.erasure.backups import make_backup, restore_backup
 from relationship_pipeline.erasure.person import (
     Status,
     count_left,
+    erase_due_people,
     erasure_status_of,
+    forbidden,
     identify,
     people_due,
     request_erasure,
-    rules_to_reapply,
     run_request,
 )
 from relationship_pipeline.erasure.rewrite import Without, rewrite_restored
@@ -37,6 +38,7 @@ from relationship_pipeline.errors import BadInput, PipelineError
 from relationship_pipeline.lake.collect import Collection, collect_emails, collect_meetings
 from relationship_pipeline.lake.manifest import read_manifest
 from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.schemas import STAGED_EMAIL, STAGED_MEETING
 from relationship_pipeline.settings import Settings
 from relationship_pipeline.sources.base import Directory, Staged
@@ -285,16 +287,29 @@ def test_w5_a_restore_takes_out_whoever_was_erased_since_the_backup(tmp_path):
     backup = make_backup(home.layout, home.store, home.epoch, NOW)
     erase(home, "amber@contoso.example", everywhere=True)
     after = {name: table(home, name) for name in ("email", "meetings")}
-    without = rules_to_reapply(rules_of(home, TENANT))
-    restore_backup(
-        home.layout,
-        home.store,
-        backup,
-        reapply=lambda tree: rewrite_restored(tree, home.epoch, without) and None,
-        now=NOW,
-    )
+    rules = rules_of(home, TENANT)
+
+    def reapply(restored: EpochLayout) -> None:
+        rewrite_restored(restored, home.epoch, forbidden(restored, rules, settings_of(home)))
+
+    restore_backup(home.layout, home.store, backup, reapply=reapply, now=NOW)
     assert {name: table(home, name) for name in ("email", "meetings")} == after
-    assert count_left(home.tree, without, settings_of(home)) == 0
+    assert count_left(home.tree, forbidden(home.tree, rules, settings_of(home)), settings_of(home)) == 0
+
+
+def test_o5_o6_an_excluded_domain_goes_from_what_was_collected_and_stays_away(tmp_path):
+    home = consented(tmp_path / "data")
+    rows = random_month(6)
+    collect(home, rows, tmp_path)
+    assert "@customer.example" in str(table(home, "email"))
+    OptOuts(home.layout, home.epoch).add(OptOut(Kind.DOMAIN, "customer.example", EVERYWHERE, Mode.ERASE, made_at=NOW))
+    rules = rules_of(home, TENANT)
+    assert erase_due_people(settings_of(home), home.epoch, rules)
+    assert not erase_due_people(settings_of(home), home.epoch, rules), "nobody is due any more"
+    after = {name: table(home, name) for name in ("email", "meetings")}
+    assert "@customer.example" not in str(after)
+    collect(home, rows, tmp_path)
+    assert {name: table(home, name) for name in ("email", "meetings")} == after
 
 
 def test_w7_a_subject_gets_everything_held_about_one_address_and_nothing_else(tmp_path):

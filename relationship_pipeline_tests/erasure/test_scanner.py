@@ -67,7 +67,7 @@ def torn_copy(home: Home, undo: ExitStack) -> None:
 
 
 def dead_tree(home: Home, undo: ExitStack) -> None:
-    make_folder(home.layout.epochs / f".dead-{home.epoch}-00000000" / "lake")
+    (home.layout.epochs / f".dead-{home.epoch}-00000000").mkdir()
 
 
 def dagster_row(home: Home, undo: ExitStack) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import psutil
 import pytest
 
 from relationship_pipeline.simulator.scenario import Latency, Limits
@@ -568,6 +571,23 @@ def test_a_process_of_its_own_serves_and_ends_with_its_parent() -> None:
     assert not ca_path.exists()
     assert runner is not None
     assert runner.poll() is not None
+
+
+def test_the_process_ends_and_tidies_up_when_its_parent_is_killed() -> None:
+    program = (
+        "from relationship_pipeline.simulator.scenario import Scenario\n"
+        "from relationship_pipeline.simulator.server import SimulatorServer\n"
+        "with SimulatorServer(Scenario(users=2, months=('2025-01',), faults=({'kind': 'F19'},))) as server:\n"
+        "    print(server._runner.pid, server.ca_path, flush=True)\n"
+        "    input()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        pid, ca_path = parent.stdout.readline().decode().split()
+        child = psutil.Process(int(pid))
+        parent.kill()
+    child.wait(20)
+    assert not Path(ca_path).parent.exists()
 
 
 def test_a_port_in_use_is_one_line(running: SimulatorServer) -> None:

@@ -96,7 +96,7 @@ def test_each_mailbox_has_its_own_conversation_id_with_the_conversation_guid_ins
         for copy in found:
             shaped = shapes.message_shaper(("conversationId", "conversationIndex"), tenant.ids(copy.mailbox), 0, True)
             message = shaped(copy)
-            raw = base64.urlsafe_b64decode(message["conversationId"])
+            raw = base64.b64decode(message["conversationId"], altchars=b"_-")
             assert len(raw) == 59
             assert raw[:4] == bytes.fromhex("00042400")
             assert raw[-16:] == base64.b64decode(message["conversationIndex"])[6:22]
@@ -256,7 +256,15 @@ def test_crm_rows_point_at_one_another(tmp_path: Path) -> None:
     assert {r["_parentaccountid_value"] for r in tables["opportunities"]} <= accounts
     assert {r["_parentcontactid_value"] for r in tables["opportunities"]} <= contacts
     assert {r["_ownerid_value"] for t in ("accounts", "contacts", "leads", "opportunities") for r in tables[t]} <= users
-    assert {r["contactid"] for r in tables["stakeholders"]} - {""} <= contacts
+    deals = {row["opportunityid"] for row in tables["opportunities"]}
+    assert {r["contactid"] for r in tables["stakeholders"]} <= contacts
+    assert {r["record_id"] for r in tables["stakeholders"]} <= deals | {r["leadid"] for r in tables["leads"]}
+    assert {r["opportunityid"] for r in tables["opportunity_team"]} == deals
+    assert {r["systemuserid"] for r in tables["opportunity_team"]} <= users
+    for name in ("appointments", "emails"):
+        assert {r["_regardingobjectid_value"] for r in tables[name]} <= deals
+    sent = {email.message_id for month in MONTHS for email, _ in tenant.emails(month)}
+    assert {r["messageid"] for r in tables["emails"]} & sent
     assert tables["phonecalls"]
 
 
