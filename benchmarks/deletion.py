@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.context import Context
 from benchmarks.measure import BenchmarkError, run
 from benchmarks.result import Bound, Peer, Result
-from benchmarks.year import FULL, open_year
+from benchmarks.year import FULL, ensure_published, open_year
 
 
 def deletion(context: Context) -> Result:
@@ -14,8 +14,7 @@ def deletion(context: Context) -> Result:
     with the tenant, weighs as much as their size."""
     emails = context.count(FULL)
     year = open_year(context, emails)
-    if not (year.lake.parent / "published").exists():
-        run(["-m", "benchmarks.work", "insights"], settings=year.settings)
+    ensure_published(year)
     reading = run(["-m", "benchmarks.peers", "read_bytes", str(year.data_dir)])
     scan = run(["-m", "benchmarks.work", "scan"], settings=year.settings)
     erasing = run(["-m", "benchmarks.work", "erase"], settings=year.settings)
