@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,8 +75,7 @@ def query(sql: str, role_name: str, output: str) -> None:
     from relationship_pipeline.publishing.formats import Format
     from relationship_pipeline.publishing.query import query as run_query
 
-    stdout = click.get_text_stream("stdout")
-    run_query(data_dir.open_settings().layout, sql, role_name, Format(output), lambda text: stdout.write(text))
+    run_query(data_dir.open_settings().layout, sql, role_name, Format(output), sys.stdout.write)
 
 
 @click.command()
