@@ -24,7 +24,7 @@ MAXIMA = {"activity": 30, "recency": 30, "engagement": 20, "responsiveness": 20}
 def test_the_worked_example_of_the_docs():
     """docs/scores.md: weekly contact, 10 days silent, 12 out and 8 back, we answered 6 of 8 in 12 hours."""
     inputs = HealthInputs(
-        activity=3.0,
+        activity=6.0,
         days_since_last=10,
         ours=12,
         theirs=8,
@@ -37,13 +37,13 @@ def test_the_worked_example_of_the_docs():
     )
     found = shares(inputs, cadence_days=7)
     assert {name: round(value, 3) for name, value in found.items()} == {
-        "activity": 0.534,
-        "recency": 0.862,
+        "activity": 0.552,
+        "recency": 0.61,
         "engagement": 0.8,
         "responsiveness": 0.506,
     }
-    assert points(found, MAXIMA) == {"activity": 16, "recency": 26, "engagement": 16, "responsiveness": 10}
-    assert state(68, 60, 40) == "good"
+    assert points(found, MAXIMA) == {"activity": 17, "recency": 18, "engagement": 16, "responsiveness": 10}
+    assert state(61, 60, 40) == "good"
 
 
 @pytest.mark.parametrize(

@@ -79,14 +79,15 @@ last_of_days as (
     select pair, max(happened_at) as last_at
     from keyed
     where is_tie
-    group by pair, happened_at::date
+    group by pair, epoch_us(happened_at) // 86_400_000_000
 ),
 
 aged_days as (
     select
         pair,
         last_at,
-        (epoch_us($month_end::timestamptz) - epoch_us(last_at)) / 86_400_000_000 as age
+        (epoch_us($month_end::timestamptz) - epoch_us(last_at)) / 86_400_000_000 as age,
+        date '1970-01-01' + (epoch_us(last_at) // 86_400_000_000)::integer as day
     from last_of_days
 ),
 
@@ -97,7 +98,7 @@ days as (
         sum_no_overflow(round(1_099_511_627_776 * pow(0.5, age / $short_days))::bigint)::bigint as days_short,
         sum_no_overflow(round(1_099_511_627_776 * pow(0.5, age / $medium_days))::bigint)::bigint as days_medium,
         sum_no_overflow(round(1_099_511_627_776 * pow(0.5, age / $long_days))::bigint)::bigint as days_long,
-        bit_or(1::bigint << ((year(last_at) * 12 + month(last_at)) % 60)) as month_marks
+        bit_or(1::bigint << ((year(day) * 12 + month(day)) % 60)) as month_marks
     from aged_days
     group by pair
 ),
@@ -118,6 +119,7 @@ met_days as (
 
 unpacked as (
     select
+        summed.pair,
         case summed.pair >> 60 when 1 then 'contact' when 2 then 'account' else 'colleague' end as record_type,
         ((summed.pair >> 30) & 1_073_741_823)::integer as record,
         (summed.pair & 1_073_741_823)::integer as colleague,
@@ -134,7 +136,7 @@ select
     labels.record_id,
     persons.name as user_id,
     $month_end::timestamptz as month_end,
-    unpacked.* exclude (record_type, record, colleague) replace (
+    unpacked.* exclude (pair, record_type, record, colleague) replace (
         coalesce(unpacked.days_short, 0) as days_short,
         coalesce(unpacked.days_medium, 0) as days_medium,
         coalesce(unpacked.days_long, 0) as days_long,
@@ -143,4 +145,4 @@ select
 from unpacked
 inner join labels on labels.record_type = unpacked.record_type and labels.record = unpacked.record
 inner join persons on persons.person = unpacked.colleague
-order by labels.record_type, labels.record_id, persons.name
+order by unpacked.pair
