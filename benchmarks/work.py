@@ -79,7 +79,7 @@ def look_up(work: Work, count: str) -> dict[str, Any]:
         contacts = [
             contact
             for (contact,) in connection.execute(
-                "select contact_email from contact_kpis using sample reservoir($1 rows) repeatable (7)",
+                "select contact_email from contact_kpis order by hash(contact_email) limit $1",
                 [int(count) + 1],
             ).fetchall()
         ]
@@ -111,7 +111,8 @@ def erase(work: Work) -> dict[str, Any]:
     withdraw(work.settings.layout, record.admin, record.epoch, datetime.now(UTC))
     states: dict[str, str] = {}
     answer = _timed(lambda: states.update(operations.run_erasure(work.settings, Hooks())))
-    return {**answer, "state": states[record.epoch]}
+    state = states[record.epoch]
+    return {**answer, "state": state, "is_erased": operations.is_erased_state(state)}
 
 
 def scan(work: Work) -> dict[str, Any]:
