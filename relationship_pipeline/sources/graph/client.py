@@ -163,7 +163,8 @@ class GraphClient:
         headers: dict[str, str] | None = None,
         post: bytes | None = None,
     ) -> Decoded:
-        """GET, or POST a JSON document, and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the request counts against.
+        """GET, or POST a JSON document, and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the
+        request counts against.
 
         With `shrinkable` a page that is too much for the service or for us raises at once with kind HEAVY, so that the
         caller can ask for less. Raises GraphFault when patience ends, UntrustedNextLink, TokenRefused, Refused.
