@@ -53,7 +53,7 @@ class GraphSettings(Section):
     grant_mode: str = Field("entra", pattern="^(entra|exchange_rbac)$")
     sentinel_mailbox: str | None = None
     max_concurrency: int = Field(128, ge=1, le=512)
-    page_size: int = Field(500, ge=10, le=1000)
+    page_size: int = Field(1000, ge=10, le=1000)
 
 
 class DataConnectSettings(Section):

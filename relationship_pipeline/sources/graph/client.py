@@ -17,7 +17,7 @@ import sys
 import uuid
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
@@ -163,7 +163,8 @@ class GraphClient:
         headers: dict[str, str] | None = None,
         post: bytes | None = None,
     ) -> Decoded:
-        """GET, or POST a JSON document, and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the request counts against.
+        """GET, or POST a JSON document, and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the
+        request counts against.
 
         With `shrinkable` a page that is too much for the service or for us raises at once with kind HEAVY, so that the
         caller can ask for less. Raises GraphFault when patience ends, UntrustedNextLink, TokenRefused, Refused.
@@ -204,6 +205,13 @@ class GraphClient:
             self.throttle.pause(lane, 0.0)
         if fault.kind is Kind.THROTTLED or reply.status == 503:
             self.throttle.trouble(lane)
+
+    def hold_back(self, lane: str, headers: Mapping[str, str]) -> None:
+        """Wait with a mailbox of which a part of a batch was throttled, as the part's own headers ask."""
+        named = {name.lower(): value for name, value in headers.items()}
+        wait = retry_after(named.get("retry-after"), named.get("date"))
+        self.throttle.pause(lane, self.patience.backoff(1) if wait is None else wait)
+        self.throttle.trouble(lane)
 
     async def _recover(
         self, fault: GraphFault, seen: Counter[Kind], reply: _Reply, token: str, *, shrinkable: bool

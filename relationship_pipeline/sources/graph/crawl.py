@@ -138,6 +138,7 @@ class Crawl:
         self._reader = reader
         self._lanes = lanes
         self._giants: set[str] = set()
+        self._misunderstood = 0
         self._what = what
         self._now = now
         self._checkpoint = checkpoint
@@ -256,6 +257,7 @@ class Crawl:
         else:
             await _all(work() for _ in range(min(lanes, len(units))))
         self._records[mailbox] = self._record(mailbox, units, cursors, failed)
+        self._stop_if_misunderstood(failed)
         self._refuse_if_refused(record.outcome for record in self._records.values())
         if self._records[mailbox].outcome is not Outcome.PARKED:
             self._meter.mailboxes += 1
@@ -299,6 +301,16 @@ class Crawl:
             files=[path for unit in units for path in self._stage.parts(unit)],
             reason=failed[0].code or str(failed[0].status) if failed else "",
         )
+
+    def _stop_if_misunderstood(self, failed: Iterable[GraphFault]) -> None:
+        """One odd mailbox may answer 400; all of them mean that the request is wrong, and trying on would hide it."""
+        self._misunderstood += any(fault.kind is Kind.CALLER for fault in failed)
+        done = any(record.outcome is Outcome.DONE for record in self._records.values())
+        if self._misunderstood >= FEWEST_REFUSED and not done:
+            code = next((fault.code for fault in failed if fault.kind is Kind.CALLER), "")
+            raise PipelineError(
+                f"Microsoft Graph does not take our requests ({code}): a defect of this version, please report it"
+            )
 
     def _refuse_if_refused(self, outcomes: Iterable[str | None]) -> None:
         """Few refusals are a policy; most of them are a lost permission, and nothing may then look like an empty

@@ -25,8 +25,9 @@ from relationship_pipeline.sources.graph.wire import (
 
 ASKED = ("junkemail", "deleteditems", "syncissues", "conversationhistory")
 """Conflicts, local and server failures lie below syncissues; what lies in drafts and outbox says so itself (isDraft)."""
-_FIRST = {"syncissues": ["junkemail"], "conversationhistory": ["deleteditems"], "children": ["syncissues"]}
-"""Which part of the batch waits for which: Graph runs 4 at once, a mailbox gets 2. Every mailbox has the first two."""
+PARTS = ("junkemail", "deleteditems", "syncissues", "children", "conversationhistory")
+"""Of the batch, each waiting for the one before: Graph would run 4 at once, and go on after it has throttled one. Every
+mailbox has the first two."""
 CHILDREN = "childFolders?includeHiddenFolders=true&$select=id,childFolderCount&$top=100"
 DEEPEST = 20
 _FOLDER = object_decoder(Folder)
@@ -56,16 +57,26 @@ async def _ask_at_once(client: GraphClient, mailbox: str) -> dict[str, BatchPart
     urls = {name: f"{place}/{name}?$select=id,childFolderCount" for name in ASKED}
     urls["children"] = f"{place}/syncissues/{CHILDREN}"
     requests = [
-        {"id": name, "method": "GET", "url": url, "headers": {"Prefer": IMMUTABLE}, "dependsOn": _FIRST.get(name, [])}
-        for name, url in urls.items()
+        {
+            "id": name,
+            "method": "GET",
+            "url": urls[name],
+            "headers": {"Prefer": IMMUTABLE},
+            "dependsOn": [before] if before else [],
+        }
+        for before, name in zip((None, *PARTS), PARTS, strict=False)
     ]
     body = msgspec.json.encode({"requests": requests})
     try:
-        return await client.fetch(f"{client.base}/$batch", mailbox, decode_batch, post=body)
+        parts = await client.fetch(f"{client.base}/$batch", mailbox, decode_batch, post=body)
     except GraphFault as fault:
         if fault.kind in (Kind.CALLER, Kind.GONE, Kind.NOT_FOUND):
             client.batches = False
         return {}
+    for part in parts.values():
+        if part.status in (429, 503):
+            client.hold_back(mailbox, part.headers)
+    return parts
 
 
 def _answered(part: BatchPart | None) -> Folder | None:

@@ -119,6 +119,7 @@ class BatchPart(msgspec.Struct):
 
     id: str
     status: int
+    headers: dict[str, str] = {}
     body: msgspec.Raw = msgspec.Raw(b"")
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.sources.base import ReadScope, Staged
 from relationship_pipeline.sources.graph.faults import UntrustedNextLink
@@ -335,6 +336,14 @@ def test_a_link_to_anywhere_else_is_refused_and_not_shown(graph: ScriptedGraph, 
         crawl()
     assert "evil" not in str(refused.value) and "http" not in str(refused.value)
     assert len(graph.asked("messages")) == 1
+
+
+def test_a_request_that_the_service_does_not_take_is_loud(graph: ScriptedGraph, crawl: Crawl) -> None:
+    everyone = [letter * 36 for letter in "abcdef"]
+    graph.mailboxes = {mailbox: mailbox_of(3) for mailbox in everyone}
+    graph.bend = lambda request, reply: graph_error(400, "InefficientFilter") if request.kind == "messages" else None
+    with pytest.raises(PipelineError, match="InefficientFilter"):
+        crawl(*everyone)
 
 
 def test_a_giant_mailbox_is_read_by_days_with_at_most_four_requests_at_once(
