@@ -134,6 +134,7 @@ def evaluate_messages(
     source: Path | duckdb.DuckDBPyRelation,
     *,
     internal_domains: Sequence[str] = (),
+    internal_addresses: Sequence[str] = (),
     cuts: Sequence[datetime] | None = None,
     meetings: duckdb.DuckDBPyRelation | None = None,
     health: HealthSettings = HealthSettings(),  # noqa: B008
@@ -145,9 +146,9 @@ def evaluate_messages(
     """Measures strength, health and every baseline of K8 on a history of messages.
 
     `source`: a Parquet file or a relation with message_id, sent_at (UTC where it has no zone), sender, recipients
-    (list; null is none); other columns are ignored, but a relation's `conversation` (null where no answer is expected)
-    tells health what was answered. `meetings`: meeting_id, start_at, organizer, attendees (list);
-    they raise strengths, and make no universe and no label. With `internal_domains` (sub-domains included) pairs are
+    (list; null is none); other columns are ignored, but `conversation` (null where no answer is expected) tells health
+    what was answered. `meetings`: meeting_id, start_at, organizer, attendees (list); they raise strengths, and make no
+    universe and no label. With `internal_domains` (sub-domains included; `internal_addresses` are inside too) pairs are
     inside x outside; without, unordered pairs of all addresses, and `introducer` and `silence` are empty, as nobody
     is outside. `cuts`: aware or UTC; default K8's. `pairs_path`: also writes cut, a, b, label, strength and every
     baseline of the cuts that count as Parquet, whole or not at all. `connection`: DuckDB with the caller's memory
@@ -158,11 +159,11 @@ def evaluate_messages(
     """
     domains = tuple(sorted({domain.strip().lower().lstrip("@.") for domain in internal_domains} - {""}))
     with _session(connection) as session:
-        _load(session, source, meetings, domains, constants, health)
+        _load(session, source, meetings, domains, internal_addresses, constants, health)
         data_until, default_cuts = _default_cuts(session)
         if cuts is None and not default_cuts:
             raise BadInput("the messages span too little time for the default cuts (150 days); name some with --cuts")
-        run = _Run(session, data_until, bool(domains))
+        run = _Run(session, data_until, bool(domains or internal_addresses))
         wanted = default_cuts if cuts is None else sorted({_naive_utc(cut) for cut in cuts})
         with _pairs_writer(pairs_path) as write_pairs:
             for number, cut in enumerate(wanted):
@@ -280,13 +281,14 @@ def _load(
     source: Path | duckdb.DuckDBPyRelation,
     meetings: duckdb.DuckDBPyRelation | None,
     domains: Sequence[str],
+    internal_addresses: Sequence[str],
     constants: TieConstants,
     health: HealthSettings,
 ) -> None:
     """Makes the tables that all cuts share."""
     import duckdb
 
-    directed = bool(domains)
+    directed = bool(domains or internal_addresses)
     for macros in ("tie_macros", "health_macros"):
         session.execute(sql("relationship_pipeline.insights", macros))
     session.execute("create temp table tie_constants as select $k as k", {"k": dataclasses.asdict(constants)})
@@ -296,22 +298,19 @@ def _load(
         "select '' as meeting_id, now() as start_at, '' as organizer, cast([] as varchar[]) as attendees limit 0"
     )
     try:
-        _attach(session, "evaluation_source", source, ("message_id", "sent_at", "sender"), "recipients", ("conversation",))
-        meeting_columns = ("meeting_id", "start_at", "organizer")
-        _attach(
-            session,
-            "evaluation_meeting_source",
-            no_meetings if meetings is None else meetings,
-            meeting_columns,
-            "attendees",
-        )
+        # One after the other: both may be read through one connection, which streams one result at a time.
+        plain = ("message_id", "sent_at", "sender")
+        _attach(session, "evaluation_source", source, plain, "recipients", ("conversation",))
         session.execute(_sql("evaluation_messages"))
+        plain = ("meeting_id", "start_at", "organizer")
+        _attach(session, "evaluation_meeting_source", no_meetings if meetings is None else meetings, plain, "attendees")
         session.execute(_sql("evaluation_meetings"))
     except duckdb.ConversionException:
         raise BadInput("sent_at or start_at holds something that is not a time; write ISO 8601 or timestamps") from None
     except duckdb.Error as error:
         raise BadInput(f"the messages cannot be read ({type(error).__name__}); is the file whole?") from None
-    session.execute(_sql("evaluation_addresses"), {"internal_domains": list(domains)})
+    inside_by = {"internal_domains": list(domains), "internal_addresses": list(internal_addresses)}
+    session.execute(_sql("evaluation_addresses"), inside_by)
     [(messages, inside, outside)] = session.execute(_sql("evaluation_sides")).fetchall()
     if not messages:
         raise BadInput("there are no messages with a time in the source")
