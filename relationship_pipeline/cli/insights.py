@@ -110,7 +110,7 @@ def evaluate(
         work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
         result = operations.evaluate_lake(work, domains, instants, pairs_path, progress)
     if as_json:
-        click.echo(as_json_text(result))
+        click.echo(as_json_text(result), nl=False)
     else:
         Console().print(evaluation_table(result))
 

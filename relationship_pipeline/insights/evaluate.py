@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from relationship_pipeline.domain.health import DEFAULT_CONSTANTS as HEALTH
 from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS, TieConstants
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.insights.ranking_metrics import (
@@ -31,10 +31,11 @@ from relationship_pipeline.insights.ranking_metrics import (
     ranks_within,
     roc_auc,
 )
+from relationship_pipeline.lake.engine import sql
+from relationship_pipeline.settings import HealthSettings
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 BASELINES = (
     "count_365d",
@@ -49,7 +50,7 @@ BASELINES = (
     "bilateral",
 )
 SCORES = ("strength", *BASELINES)
-SILENCE_BASELINES = ("recency", "count_28d", "count_365d")
+SILENCE_SCORES = ("health", "recency", "count_28d", "count_365d")
 
 CUT_EVERY = timedelta(days=30)
 HORIZON = timedelta(days=60)
@@ -58,17 +59,6 @@ TOP = 5
 LEAST_MESSAGES_FOR_HEALTH = 3
 
 Columns = Mapping[str, npt.NDArray[Any]]
-
-
-class HealthScorer(Protocol):
-    """Health of outside contacts at one instant, from what was known before it.
-
-    `history` has one row per (contact, colleague, message or meeting) before `as_of`, within 365 days: contact,
-    colleague, message, kind (outward, inward, meeting), sent_at (UTC), audience. Returns a table with the columns
-    contact and health (higher is better); contacts it leaves out are left out of the figures.
-    """
-
-    def __call__(self, history: pa.Table, as_of: datetime) -> pa.Table: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +134,21 @@ def evaluate_messages(
     source: Path | duckdb.DuckDBPyRelation,
     *,
     internal_domains: Sequence[str] = (),
+    internal_addresses: Sequence[str] = (),
     cuts: Sequence[datetime] | None = None,
     meetings: duckdb.DuckDBPyRelation | None = None,
-    health: HealthScorer | None = None,
+    health: HealthSettings = HealthSettings(),  # noqa: B008
     pairs_path: Path | None = None,
     constants: TieConstants = DEFAULT_CONSTANTS,
     connection: duckdb.DuckDBPyConnection | None = None,
     progress: Callable[[int, int], None] = lambda done, all_cuts: None,
 ) -> EvaluationResult:
-    """Measures strength and every baseline of K8 on a history of messages.
+    """Measures strength, health and every baseline of K8 on a history of messages.
 
     `source`: a Parquet file or a relation with message_id, sent_at (UTC where it has no zone), sender, recipients
-    (list; null is none); other columns are ignored. `meetings`: meeting_id, start_at, organizer, attendees (list);
-    they raise strengths, and make no universe and no label. With `internal_domains` (sub-domains included) pairs are
+    (list; null is none); other columns are ignored, but `conversation` (null where no answer is expected) tells health
+    what was answered. `meetings`: meeting_id, start_at, organizer, attendees (list); they raise strengths, and make no
+    universe and no label. With `internal_domains` (sub-domains included; `internal_addresses` are inside too) pairs are
     inside x outside; without, unordered pairs of all addresses, and `introducer` and `silence` are empty, as nobody
     is outside. `cuts`: aware or UTC; default K8's. `pairs_path`: also writes cut, a, b, label, strength and every
     baseline of the cuts that count as Parquet, whole or not at all. `connection`: DuckDB with the caller's memory
@@ -167,11 +159,11 @@ def evaluate_messages(
     """
     domains = tuple(sorted({domain.strip().lower().lstrip("@.") for domain in internal_domains} - {""}))
     with _session(connection) as session:
-        _load(session, source, meetings, domains, constants)
+        _load(session, source, meetings, domains, internal_addresses, constants, health)
         data_until, default_cuts = _default_cuts(session)
         if cuts is None and not default_cuts:
             raise BadInput("the messages span too little time for the default cuts (150 days); name some with --cuts")
-        run = _Run(session, health, data_until, bool(domains))
+        run = _Run(session, data_until, bool(domains or internal_addresses))
         wanted = default_cuts if cuts is None else sorted({_naive_utc(cut) for cut in cuts})
         with _pairs_writer(pairs_path) as write_pairs:
             for number, cut in enumerate(wanted):
@@ -183,11 +175,8 @@ def evaluate_messages(
 class _Run:
     """Gathers figures cut by cut over one prepared session."""
 
-    def __init__(
-        self, session: duckdb.DuckDBPyConnection, health: HealthScorer | None, data_until: datetime, directed: bool
-    ) -> None:
+    def __init__(self, session: duckdb.DuckDBPyConnection, data_until: datetime, directed: bool) -> None:
         self._session = session
-        self._health = health
         self._data_until = data_until
         self._directed = directed
         self._cuts: list[CutCounts] = []
@@ -226,21 +215,14 @@ class _Run:
         self._introducer.add(figures, cases)
 
     def _measure_silence(self, cut: datetime) -> None:
+        self._session.execute(_sql("evaluation_health"), {"cut": cut})
         contacts = self._session.execute(
             _sql("evaluation_contacts"), {"cut": cut, "least_messages": LEAST_MESSAGES_FOR_HEALTH}
         ).fetchnumpy()
-        scores = {name: contacts[name] for name in SILENCE_BASELINES}
         silent = contacts["silent"]
-        if self._health is not None:
-            history = self._session.sql(_sql("evaluation_history"), params={"cut": cut}).to_arrow_table()
-            table = self._health(history, cut.replace(tzinfo=UTC))
-            by_contact = dict(zip(table["contact"].to_pylist(), table["health"].to_pylist(), strict=True))
-            health = np.array([by_contact.get(contact) for contact in contacts["contact"]], dtype=np.float64)
-            scored = ~np.isnan(health)
-            silent = silent[scored]
-            scores = {"health": -health[scored]} | {name: values[scored] for name, values in scores.items()}
         if silent.any() and not silent.all():
-            self._silence.add({name: _ranking(silent, values) for name, values in scores.items()}, cases=silent.size)
+            figures = {name: _ranking(silent, contacts[name]) for name in SILENCE_SCORES}
+            self._silence.add(figures, cases=silent.size)
 
     def result(self, domains: Sequence[str], version: int) -> EvaluationResult:
         return EvaluationResult(
@@ -299,34 +281,36 @@ def _load(
     source: Path | duckdb.DuckDBPyRelation,
     meetings: duckdb.DuckDBPyRelation | None,
     domains: Sequence[str],
+    internal_addresses: Sequence[str],
     constants: TieConstants,
+    health: HealthSettings,
 ) -> None:
     """Makes the tables that all cuts share."""
     import duckdb
 
-    directed = bool(domains)
-    session.execute(_macros())
+    directed = bool(domains or internal_addresses)
+    for macros in ("tie_macros", "health_macros"):
+        session.execute(sql("relationship_pipeline.insights", macros))
     session.execute("create temp table tie_constants as select $k as k", {"k": dataclasses.asdict(constants)})
+    health_constants = dataclasses.asdict(HEALTH) | health.model_dump()
+    session.execute("create temp table health_constants as select $k as k", {"k": health_constants})
     no_meetings = session.sql(
         "select '' as meeting_id, now() as start_at, '' as organizer, cast([] as varchar[]) as attendees limit 0"
     )
     try:
-        _attach(session, "evaluation_source", source, ("message_id", "sent_at", "sender"), "recipients")
-        meeting_columns = ("meeting_id", "start_at", "organizer")
-        _attach(
-            session,
-            "evaluation_meeting_source",
-            no_meetings if meetings is None else meetings,
-            meeting_columns,
-            "attendees",
-        )
+        # One after the other: both may be read through one connection, which streams one result at a time.
+        plain = ("message_id", "sent_at", "sender")
+        _attach(session, "evaluation_source", source, plain, "recipients", ("conversation",))
         session.execute(_sql("evaluation_messages"))
+        plain = ("meeting_id", "start_at", "organizer")
+        _attach(session, "evaluation_meeting_source", no_meetings if meetings is None else meetings, plain, "attendees")
         session.execute(_sql("evaluation_meetings"))
     except duckdb.ConversionException:
         raise BadInput("sent_at or start_at holds something that is not a time; write ISO 8601 or timestamps") from None
     except duckdb.Error as error:
         raise BadInput(f"the messages cannot be read ({type(error).__name__}); is the file whole?") from None
-    session.execute(_sql("evaluation_addresses"), {"internal_domains": list(domains)})
+    inside_by = {"internal_domains": list(domains), "internal_addresses": list(internal_addresses)}
+    session.execute(_sql("evaluation_addresses"), inside_by)
     [(messages, inside, outside)] = session.execute(_sql("evaluation_sides")).fetchall()
     if not messages:
         raise BadInput("there are no messages with a time in the source")
@@ -342,6 +326,7 @@ def _attach(
     source: Path | duckdb.DuckDBPyRelation,
     plain: Sequence[str],
     listed: str,
+    optional: Sequence[str] = (),
 ) -> None:
     """Makes the needed columns of a file or of another connection's relation readable, once, under a name."""
     import duckdb
@@ -361,7 +346,11 @@ def _attach(
         raise BadInput(f"the source has no column {', '.join(missing)}; needed are {', '.join((*plain, listed))}")
     if not types[listed].endswith("[]"):
         raise BadInput(f"column {listed} is {types[listed]}; it must be a list of addresses")
-    needed = relation.select(*(duckdb.ColumnExpression(column) for column in (*plain, listed)))
+    columns = [duckdb.ColumnExpression(column) for column in (*plain, listed)]
+    for column in optional:
+        found = duckdb.ColumnExpression(column) if column in types else duckdb.ConstantExpression(None)
+        columns.append(found.cast("varchar").alias(column))
+    needed = relation.select(*columns)
     session.register(name, needed.to_arrow_reader())
 
 
@@ -411,11 +400,7 @@ def _pairs_writer(path: Path | None) -> Iterator[Callable[[duckdb.DuckDBPyConnec
 
 
 def _sql(model: str) -> str:
-    return (files("relationship_pipeline.insights") / "evaluation" / f"{model}.sql").read_text(encoding="utf-8")
-
-
-def _macros() -> str:
-    return (files("relationship_pipeline.insights") / "tie_macros.sql").read_text(encoding="utf-8")
+    return sql("relationship_pipeline.insights.evaluation", model)
 
 
 def as_json_text(result: EvaluationResult) -> str:

@@ -213,6 +213,7 @@ def change_role(work: Work, name: str, privilege: str, *, give: bool) -> Role:
     return found
 
 
+@within_epoch
 def evaluate_lake(
     work: Work,
     domains: Sequence[str],
@@ -220,10 +221,27 @@ def evaluate_lake(
     pairs_path: Path | None,
     progress: Callable[[int, int], None],
 ) -> EvaluationResult:
-    """Measure strength and health on what was collected (K8)."""
+    """Measure strength and health on what was collected (K8). Inside are, where no domain is named, the people in scope
+    and the internal domains (N2)."""
+    from relationship_pipeline.insights.evaluate import evaluate_messages
     from relationship_pipeline.insights.lake_history import lake_history
 
     deriving = _deriving(work)
-    inside = list(domains) or deriving.rules.internal_domains.column("domain").to_pylist()
-    with lake_history(deriving.context) as history:
-        return history.evaluate(inside, cuts, pairs_path, progress)
+    rules = deriving.rules
+    in_scope = [] if domains else [row["address"] for row in rules.people.to_pylist() if row["in_scope"]]
+
+    def measure() -> EvaluationResult:
+        with lake_history(deriving.context) as history:
+            return evaluate_messages(
+                history.messages,
+                internal_domains=list(domains) or rules.internal_domains.column("domain").to_pylist(),
+                internal_addresses=in_scope,
+                cuts=cuts,
+                meetings=history.meetings,
+                health=work.settings.health,
+                pairs_path=pairs_path,
+                connection=history.connection,
+                progress=progress,
+            )
+
+    return _read_again(measure)

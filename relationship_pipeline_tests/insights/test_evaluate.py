@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from relationship_pipeline.domain.health import HealthInputs, shares
 from relationship_pipeline.domain.ties import Interaction, Kind, score, tie_sums
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.insights.evaluate import BASELINES, SCORES, as_json_text, evaluate_messages
@@ -259,20 +260,31 @@ def test_k8_introducer_asks_where_the_colleague_in_touch_had_stood(tmp_path: Pat
         assert figures == {"hit_rate_at_5": 0.5, "hit_rate_at_1": 0.0, "mrr": 0.25}
 
 
-def test_k8_silence_shows_the_health_scorer_only_what_was_before(tmp_path: Path) -> None:
+def recounted_health(messages: Sequence[Message], contact: str, cut: datetime) -> float | None:
+    """Product.md 7 with the definition's own arithmetic; these messages have no conversations."""
+    events = [
+        (message.message_id, message.sent_at, outward)
+        for a, b, outward, message, _ in recount_events(messages, "in.test")
+        if b == contact and cut - 365 * DAY <= message.sent_at < cut
+    ]
+    emails = {name: (sent_at, outward) for name, sent_at, outward in events}
+    if len(emails) < 3:
+        return None
+    ages = [((cut - timedelta(microseconds=1)).date() - sent_at.date()).days for sent_at, _ in emails.values()]
+    ours = sum(outward for _, outward in emails.values())
+    inputs = HealthInputs(
+        activity=sum(0.5 ** (age / 30) for age in ages),
+        days_since_last=min(ages),
+        ours=ours,
+        theirs=len(emails) - ours,
+    )
+    parts = shares(inputs, cadence_days=7)
+    return 30 * parts["activity"] + 30 * parts["recency"] + 20 * parts["engagement"] + 20 * parts["responsiveness"]
+
+
+def test_k8_silence_is_predicted_by_health_from_what_was_before_the_cut(tmp_path: Path) -> None:
     messages = made_up_mail(5, count=900)
     cut = START + 250 * DAY
-    seen: list[dict[str, Any]] = []
-
-    def health(history: pa.Table, as_of: datetime) -> pa.Table:
-        assert as_of == cut
-        rows = history.to_pylist()
-        seen.extend(rows)
-        last: dict[str, datetime] = {}
-        for row in rows:
-            last[row["contact"]] = max(row["sent_at"], last.get(row["contact"], row["sent_at"]))
-        return pa.table({"contact": list(last), "health": [at.timestamp() for at in last.values()]})
-
     # half of the outside people fall silent at the cut
     fading = {f"c{n}@out.test" for n in range(0, 9, 2)}
     messages = [
@@ -280,21 +292,42 @@ def test_k8_silence_shows_the_health_scorer_only_what_was_before(tmp_path: Path)
         for message in messages
         if message.sent_at < cut or not fading & {message.sender, *(message.recipients or [])}
     ]
-    result = evaluate_messages(
-        write(messages, tmp_path / "mail.parquet"), internal_domains=["in.test"], cuts=[cut], health=health
-    )
-    assert seen
-    assert max(row["sent_at"] for row in seen) < cut.replace(tzinfo=None)
+    result = evaluate_messages(write(messages, tmp_path / "mail.parquet"), internal_domains=["in.test"], cuts=[cut])
+    outside = {b for _, b, _, _, _ in recount_events(messages, "in.test")}
+    health = {contact: recounted_health(messages, contact, cut) for contact in outside}
+    later = {
+        b for _, b, _, message, _ in recount_events(messages, "in.test") if cut <= message.sent_at < cut + 60 * DAY
+    }
+    scored = [(float(contact not in later), -score) for contact, score in health.items() if score is not None]
+    labels, scores = [row[0] for row in scored], [row[1] for row in scored]
     figures = result.silence.figures
     assert set(figures) == {"health", "recency", "count_28d", "count_365d"}
-    # the newest last message is the best health here, so it must rank exactly as recency does
-    assert figures["health"]["auc"] == figures["recency"]["auc"]
-    at_least_three = {
-        contact
-        for contact in {row["contact"] for row in seen}
-        if len({row["message"] for row in seen if row["contact"] == contact}) >= 3
-    }
-    assert result.silence.cases == len(at_least_three)
+    assert result.silence.cases == len(scored)
+    assert figures["health"]["auc"].value == pytest.approx(slow_auc(labels, scores))
+    assert figures["health"]["average_precision"].value == pytest.approx(slow_average_precision(labels, scores))
+
+
+def test_k8_health_sees_answers_where_the_source_tells_conversations(tmp_path: Path) -> None:
+    """Two contacts with the same mail at the same times; only one of them is answered in the same conversation."""
+    cut = START + 30 * DAY
+    rows = []
+    for contact, answered_in in (("kept@out.test", "same"), ("lost@out.test", "another")):
+        for day in (1, 5, 9):
+            question = {"sender": contact, "recipients": ["u@in.test"], "conversation": f"{contact} {day} same"}
+            answer = {"sender": "u@in.test", "recipients": [contact], "conversation": f"{contact} {day} {answered_in}"}
+            rows.append({"message_id": f"q {contact} {day}", "sent_at": START + day * DAY, **question})
+            rows.append({"message_id": f"a {contact} {day}", "sent_at": START + (day + 1) * DAY, **answer})
+    last = {"sender": "kept@out.test", "recipients": ["u@in.test"], "conversation": "later"}
+    rows.append({"message_id": "later", "sent_at": cut + 5 * DAY, **last})
+    rows.append({**rows[-1], "message_id": "end", "sent_at": cut + 90 * DAY})
+    told, untold = pa.Table.from_pylist(rows), pa.Table.from_pylist(rows).drop_columns("conversation")
+    figures = []
+    for number, table in enumerate((told, untold)):
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(table, path)
+        figures.append(evaluate_messages(path, internal_domains=["in.test"], cuts=[cut]).silence.figures)
+    assert [found["health"]["auc"].value for found in figures] == [1.0, 0.5]
+    assert [found["recency"]["auc"].value for found in figures] == [0.5, 0.5]
 
 
 def test_k8_a_cut_with_one_class_only_is_skipped_and_listed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 -- evaluation_addresses: who takes part, and on which side of the company's border.
 -- grain: one address
--- inputs: evaluation_messages, evaluation_meetings; $internal_domains (list, lower case, may be empty)
+-- inputs: evaluation_messages, evaluation_meetings; $internal_domains and $internal_addresses (lists,
+--   lower case, may be empty)
 -- columns: id (rises with the address, so ids order like addresses), address, inside
 create or replace temp table evaluation_addresses as
 with seen as (
@@ -21,7 +22,8 @@ with_domain as (
 select
     row_number() over (order by address) as id,
     address,
-    coalesce(
+    address in (select unnest(cast($internal_addresses as varchar[])))
+    or coalesce(
         list_bool_or(list_transform(
             cast($internal_domains as varchar[]),
             lambda d: domain = d or ends_with(domain, '.' || d)

@@ -3,7 +3,7 @@
 -- inputs: evaluation_messages, evaluation_meetings, evaluation_addresses;
 --   $directed: pairs are (inside, outside) only, else unordered pairs of all addresses; $largest_audience
 -- columns: a, b (address ids: inside and outside, or the smaller and the greater), kind, sent_at (UTC), audience,
---   message (null for a meeting)
+--   message and conversation (null for a meeting), meeting (null for a message)
 -- Mail to oneself and to more than $largest_audience recipients makes no pair (K8).
 create or replace temp table evaluation_events as
 -- Materialized steps: joined in one, the optimizer would pair all inside with all outside addresses first.
@@ -12,6 +12,7 @@ with sent as materialized (
         messages.message,
         messages.sent_at,
         messages.audience,
+        messages.conversation,
         senders.id as sender_id,
         senders.inside as sender_inside,
         unnest(messages.recipients) as recipient
@@ -50,7 +51,9 @@ select
     case when outward then 'outward' else 'inward' end as kind,
     sent_at,
     audience,
-    message
+    message,
+    conversation,
+    null as meeting
 from message_sides
 union all
 select
@@ -59,7 +62,9 @@ select
     'meeting',
     one.start_at,
     one.audience,
-    null
+    null,
+    null,
+    one.meeting
 from participants as one
 inner join participants as other
     on one.meeting = other.meeting

@@ -1,7 +1,8 @@
 -- evaluation_messages: the messages an evaluation looks at.
 -- grain: one message id; a row without an id is a message of its own
--- input: evaluation_source(message_id, sent_at, sender, recipients)
--- columns: message (number), sent_at (UTC), sender, recipients (distinct, lower case), audience (their number)
+-- input: evaluation_source(message_id, sent_at, sender, recipients, conversation)
+-- columns: message (number), sent_at (UTC), sender, recipients (distinct, lower case), audience (their number),
+--   conversation (null where no answer is expected or the source does not tell)
 -- Of several rows with one id only those of the earliest time count: a later copy must not add what a cut before it
 -- could not have known.
 create or replace temp table evaluation_messages as
@@ -10,7 +11,8 @@ with rows_read as (
         coalesce(cast(message_id as varchar), 'row ' || row_number() over ()) as message_id,
         timezone('UTC', cast(sent_at as timestamptz)) as sent_at,
         nullif(lower(trim(cast(sender as varchar))), '') as sender,
-        coalesce(recipients, []) as recipients
+        coalesce(recipients, []) as recipients,
+        cast(conversation as varchar) as conversation
     from evaluation_source
     where sent_at is not null
 ),
@@ -29,7 +31,8 @@ merged as (
         list_distinct(list_filter(
             list_transform(flatten(list(recipients)), lambda r: nullif(lower(trim(cast(r as varchar))), '')),
             lambda r: r is not null
-        )) as recipients
+        )) as recipients,
+        min(conversation) as conversation
     from earliest
     group by message_id
 )
@@ -39,5 +42,6 @@ select
     sent_at,
     sender,
     recipients,
-    len(recipients) as audience
+    len(recipients) as audience,
+    conversation
 from merged
