@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 MODELS = "benchmarks.models"
 TENANT_ID = "7d6b1e0c-5a52-4c9f-9d43-1f0c8d6a2b11"
-COPIES_PER_EMAIL = 2.0
+COPIES_PER_EMAIL = 1.6
 """Fewer than there are, so that an export of a number of copies never runs out of emails."""
 BATCH = 200_000
 ADMINISTRATOR = f"admin@{DOMAIN}"

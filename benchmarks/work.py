@@ -52,10 +52,11 @@ def insights(work: Work) -> dict[str, Any]:
     """Build every 12-month table and publish them; CPU seconds and wall seconds of each step."""
     steps = {
         "kpis": operations.build_kpis,
-        # "health": operations.build_health,
+        "health": operations.build_health,
         "who_knows_whom": operations.build_who_knows_whom,
         "contact_graph": operations.build_contact_graph,
         "publish": operations.publish,
+        "report": operations.build_report,
     }
     return {name: _timed(lambda step=step: step(work)) for name, step in steps.items()}
 
@@ -78,7 +79,7 @@ def look_up(work: Work, count: str) -> dict[str, Any]:
         contacts = [
             contact
             for (contact,) in connection.execute(
-                "select contact_email from contact_kpis using sample reservoir($1 rows) repeatable (7)",
+                "select contact_email from contact_kpis order by hash(contact_email) limit $1",
                 [int(count) + 1],
             ).fetchall()
         ]
@@ -110,7 +111,8 @@ def erase(work: Work) -> dict[str, Any]:
     withdraw(work.settings.layout, record.admin, record.epoch, datetime.now(UTC))
     states: dict[str, str] = {}
     answer = _timed(lambda: states.update(operations.run_erasure(work.settings, Hooks())))
-    return {**answer, "state": states[record.epoch]}
+    state = states[record.epoch]
+    return {**answer, "state": state, "is_erased": operations.is_erased_state(state)}
 
 
 def scan(work: Work) -> dict[str, Any]:

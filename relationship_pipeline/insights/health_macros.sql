@@ -8,7 +8,7 @@ create or replace temp macro activity_share(activity, k) as
     least(1.0, log2(1 + activity / expected_activity(k)));
 
 create or replace temp macro recency_share(days_since_last, k) as
-    pow(0.5, greatest(days_since_last - k.cadence_days, 0) / (k.recency_cadences * k.cadence_days));
+    pow(0.5, greatest(days_since_last, 0) / (k.recency_cadences * k.cadence_days));
 
 create or replace temp macro engagement_share(ours, theirs) as
     2 * least(ours, theirs) / greatest(ours + theirs, 1);

@@ -21,6 +21,7 @@ from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.insights.identification import Identification
 from relationship_pipeline.insights.month import (
     MODELS,
+    NOTHING_USED,
     MonthFiles,
     UsedOfNeighbours,
     derive_emails,
@@ -110,13 +111,10 @@ def _refresh(context: BuildContext, month: str, who: Identification) -> Manifest
     inputs = lake.inputs(who)
     if stored is not None and _known(stored.inputs) == inputs:
         return stored
-    with context.engine() as engine:
-        used = join_neighbours(Workbench(engine, MODELS), lake.files, month_start(month), month_end(month))
-    if stored is not None and _same_rows(context, stored, folder, inputs, used, who):
-        files: tuple[DataFile, ...] = stored.files
-    else:
+    files, used = _standing(context, lake, stored, folder, inputs, who)
+    if used is None:
         context.progress(f"{month}: deriving interactions")
-        files = tuple(derive_files(context, lake, who, month_start(month), month_end(month), folder))
+        files, used = derive_files(context, lake, who, month_start(month), month_end(month), folder)
     return commit_manifest(
         folder,
         epoch=context.layout.epoch,
@@ -139,7 +137,7 @@ def derive_files(
     *,
     emails: bool = True,
     meetings: bool = True,
-) -> list[DataFile]:
+) -> tuple[tuple[DataFile, ...], UsedOfNeighbours]:
     """Derive [lo, hi) of a month into parts of a folder, not yet named by any manifest."""
     parts: list[DataFile] = []
     make_folder(folder)
@@ -153,35 +151,41 @@ def derive_files(
             with suppress(FileNotFoundError):
                 temp.unlink()
 
+    used = NOTHING_USED
     if emails:
         with context.engine() as engine:
-            derive_emails(engine, lake.files, who, lo, hi, write)
+            used = derive_emails(engine, lake.files, who, lo, hi, write)
     if meetings:
         with context.engine() as engine:
             derive_meetings(engine, lake.files, who, lo, hi, write)
-    return parts
+    return tuple(parts), used
 
 
 def _known(inputs: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in inputs.items() if name not in ("before_used", "after_used")}
 
 
-def _same_rows(
+def _standing(
     context: BuildContext,
-    stored: Manifest,
+    lake: LakeMonth,
+    stored: Manifest | None,
     folder: Path,
     inputs: Mapping[str, str],
-    used: UsedOfNeighbours,
     who: Identification,
-) -> bool:
-    """Whether stored rows stand although a neighbour, the directory or the CRM has changed."""
+) -> tuple[tuple[DataFile, ...], UsedOfNeighbours | None]:
+    """The stored files if their rows stand although a neighbour, the directory or the CRM has changed, and what they use
+    of the neighbours now; None where they do not stand."""
     own = ("models", "email", "meetings")
-    if any(stored.inputs.get(name) != inputs[name] for name in own):
-        return False
+    if stored is None or any(stored.inputs.get(name) != inputs[name] for name in own):
+        return (), None
+    with context.engine() as engine:
+        used = join_neighbours(Workbench(engine, MODELS), lake.files, month_start(lake.month), month_end(lake.month))
     if (stored.inputs.get("before_used"), stored.inputs.get("after_used")) != (used.before, used.after):
-        return False
+        return (), None
     kinds = ("email_identities", "meeting_identities")
-    return all(_same_identities(context, stored.paths(folder, kind), who) for kind in kinds)
+    if all(_same_identities(context, stored.paths(folder, kind), who) for kind in kinds):
+        return stored.files, used
+    return (), None
 
 
 def _same_identities(context: BuildContext, paths: list[Path], who: Identification) -> bool:

@@ -40,6 +40,20 @@ class MonthFiles:
     meetings: tuple[Path, ...] = ()
 
 
+@dataclass(frozen=True)
+class UsedOfNeighbours:
+    """What a month's derivation uses of the months before and after, as digests, and what it settles to the one before
+    (B5): emails and copies."""
+
+    before: str
+    after: str
+    settled_emails: int
+    settled_copies: int
+
+
+NOTHING_USED = UsedOfNeighbours("", "", 0, 0)
+
+
 def derive_emails(
     engine: duckdb.DuckDBPyConnection,
     files: MonthFiles,
@@ -47,14 +61,14 @@ def derive_emails(
     lo: datetime,
     hi: datetime,
     write: Write,
-) -> None:
+) -> UsedOfNeighbours:
     """Store what the emails with `received_at` in [lo, hi) come to (N4): `email_identities`, `email_days`,
     `email_records`, `email_pairs`, `conversations`, `replies`, `border_replies`, `last_questions`, `crm_emails`.
 
     A `lo` after the month's start leaves out replies across the border to the month before: it is outside the window.
     """
     bench = Workbench(engine, MODELS)
-    join_neighbours(bench, files, lo, hi)
+    used = join_neighbours(bench, files, lo, hi)
     open_emails(bench)
     identify(bench, who)
     write(bench, "email_identities", "stored_identities", {})
@@ -71,8 +85,11 @@ def derive_emails(
     for name in ("replies", "border_replies"):
         write(bench, name, name, {})
     bench.drop("dialogue", "answers", "month_replies")
+    bench.attach("month_meetings", files.meetings, schemas.MEETINGS)
+    bench.table("met_pairs")
     bench.view("email_interactions", "interactions_of_pairs")
     write(bench, "email_pairs", "pairs", tie_parameters(files.month))
+    return used
 
 
 def derive_meetings(
@@ -95,18 +112,8 @@ def derive_meetings(
     for name in ("meeting_days", "meeting_records", "crm_meetings"):
         write(bench, name, name, {})
     bench.view("meeting_interactions", "interactions_of_pairs")
+    bench.view("all_met_pairs", "met_pairs")
     write(bench, "meeting_pairs", "pairs", tie_parameters(files.month))
-
-
-@dataclass(frozen=True)
-class UsedOfNeighbours:
-    """What a month's derivation uses of the months before and after, as digests, and what it settles to the one before
-    (B5): emails and copies."""
-
-    before: str
-    after: str
-    settled_emails: int
-    settled_copies: int
 
 
 def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datetime) -> UsedOfNeighbours:

@@ -155,7 +155,9 @@ def _edge(
     if standing is not None and standing.inputs == inputs:
         return folder, standing
     context.progress(f"{lake.month}: deriving the part that lies in the window")
-    parts = derive_files(context, lake, who, lo, hi, folder, emails=cut >= _EMAIL_KINDS, meetings=cut >= _MEETING_KINDS)
+    parts, _ = derive_files(
+        context, lake, who, lo, hi, folder, emails=cut >= _EMAIL_KINDS, meetings=cut >= _MEETING_KINDS
+    )
     return folder, commit_manifest(
         folder,
         epoch=context.layout.epoch,

@@ -45,5 +45,5 @@ select
     candidates.answer_received_at
 from candidates
 inner join labels on labels.record_type = candidates.record_type and labels.record = candidates.record
-where candidates.answer_at <= candidates.sent_at + interval 168 hours
-order by labels.record_type, labels.record_id, candidates.thread, question, answer
+where epoch_us(candidates.answer_at) - epoch_us(candidates.sent_at) <= 604_800_000_000
+order by candidates.record_type, candidates.record, candidates.thread, question, answer

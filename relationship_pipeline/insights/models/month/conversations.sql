@@ -9,4 +9,4 @@ select
 from threads
 inner join labels on labels.record_type = threads.record_type and labels.record = threads.record
 where threads.starts is not null
-order by labels.record_type, labels.record_id, threads.thread
+order by threads.record_type, threads.record, threads.thread

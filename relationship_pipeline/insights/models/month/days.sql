@@ -5,7 +5,7 @@
 select
     record_type,
     record,
-    sent_at::date as day,
+    date '1970-01-01' + (epoch_us(sent_at) // 86_400_000_000)::integer as day,
     count(*) filter (where by_us) as emails_sent,
     count(*) filter (where not by_us) as emails_received,
     count(*) filter (where by_us and not is_bulk) as sent_answerable,

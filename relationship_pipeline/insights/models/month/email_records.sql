@@ -42,4 +42,4 @@ select
 from sums
 inner join labels on labels.record_type = sums.record_type and labels.record = sums.record
 left join names on names.record = sums.record and sums.record_type = 'contact'
-order by labels.record_type, labels.record_id
+order by sums.record_type, sums.record

@@ -1,4 +1,5 @@
--- Emails as N3 and N4 define them, each once. `mailbox` is that of the earliest copy.
+-- Emails as N3 and N4 define them, each once. Days are counted in microseconds: calendar arithmetic on times with a zone
+-- costs more than all the rest. `mailbox` is that of the earliest copy.
 -- grain: message_key. inputs: copies, disputed_keys, bounds(lo, hi).
 with
 undisputed as (
@@ -48,7 +49,8 @@ select
     conversation_key,
     received_at,
     case
-        when sent_at > received_at + interval 1 day or sent_at < received_at - interval 30 days then received_at
+        when epoch_us(sent_at) - epoch_us(received_at) not between -2_592_000_000_000 and 86_400_000_000
+            then received_at
         else coalesce(sent_at, received_at)
     end as sent_at,
     sender,

@@ -3,7 +3,7 @@
 select
     record_type,
     record,
-    start_at::date as day,
+    date '1970-01-01' + (epoch_us(start_at) // 86_400_000_000)::integer as day,
     count(*) filter (where by_us) as meetings_sent,
     count(*) filter (where not by_us) as meetings_received,
     sum(team_micros)::bigint as team_micros,

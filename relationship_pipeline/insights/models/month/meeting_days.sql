@@ -2,4 +2,4 @@
 select labels.record_type, labels.record_id, meeting_day_sums.* exclude (record_type, record)
 from meeting_day_sums
 inner join labels on labels.record_type = meeting_day_sums.record_type and labels.record = meeting_day_sums.record
-order by labels.record_type, labels.record_id, meeting_day_sums.day
+order by meeting_day_sums.record_type, meeting_day_sums.record, meeting_day_sums.day

@@ -17,4 +17,4 @@ sums as (
 select labels.record_type, labels.record_id, sums.* exclude (record_type, record)
 from sums
 inner join labels on labels.record_type = sums.record_type and labels.record = sums.record
-order by labels.record_type, labels.record_id
+order by sums.record_type, sums.record

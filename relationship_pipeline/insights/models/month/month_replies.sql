@@ -16,4 +16,4 @@ asof inner join (select * from answers where not is_border) as answer
     and answer.thread = question.thread
     and answer.question_by_us = question.by_us
     and answer.sent_at > question.sent_at
-where answer.sent_at <= question.sent_at + interval 168 hours
+where epoch_us(answer.sent_at) - epoch_us(question.sent_at) <= 604_800_000_000

@@ -25,14 +25,14 @@ answers as (
     select
         record_type,
         record_id,
-        date_trunc('month', question_at)::date as month,
+        date_trunc('month', date '1970-01-01' + (epoch_us(question_at) // 86_400_000_000)::integer)::date as month,
         count(*) filter (where by_us) as answered_by_us,
         count(*) filter (where not by_us) as answered_by_them,
         sum(epoch_us(answer_at) - epoch_us(question_at)) filter (where by_us) as micros_by_us,
         sum(epoch_us(answer_at) - epoch_us(question_at)) filter (where not by_us) as micros_by_them
     from answered
     where record_type <> 'account'
-    group by record_type, record_id, date_trunc('month', question_at)
+    group by 1, 2, 3
 ),
 
 not_due as (

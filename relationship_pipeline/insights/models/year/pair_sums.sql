@@ -18,7 +18,7 @@ shared as (
 shared_days as (
     select record_type, record_id, user_id, month_end, max(last_at) as last_at
     from (select shared.* exclude (lasts), unnest(lasts) as last_at from shared)
-    group by record_type, record_id, user_id, month_end, last_at::date
+    group by record_type, record_id, user_id, month_end, epoch_us(last_at) // 86_400_000_000
 ),
 
 joined_days as (
