@@ -43,6 +43,8 @@ LARGEST_RATIO = 100
 """Decoded to wire bytes; real pages shrink 4 to 7 times, a bomb a thousand (reliability.md 6)."""
 SMALL_BODY = 2**20
 """Below this a high ratio is no danger: an empty page of spaces is only that."""
+LAST_EXCHANGES = 10.0
+"""Seconds that requests under way get to end when a client closes."""
 IMMUTABLE = 'IdType="ImmutableId"'
 
 
@@ -107,6 +109,7 @@ class GraphClient:
         self._origin = urlsplit(self.base)
         self._settings = settings
         self._idle: list[httpx.AsyncHTTPTransport] = []
+        self._exchanges: set[asyncio.Task[_Reply]] = set()
         self._proxy = _proxy_for(self._origin.hostname or "")
         self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
         quiet_http_logs()
@@ -120,6 +123,11 @@ class GraphClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.tokens.close()
+        if self._exchanges:
+            _, unfinished = await asyncio.wait(self._exchanges, timeout=LAST_EXCHANGES)
+            for exchange in unfinished:
+                exchange.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
         for connection in self._idle:
             await connection.aclose()
         self._idle.clear()
@@ -249,7 +257,17 @@ class GraphClient:
     async def _send(
         self, url: str, token: str, prefer: str, headers: dict[str, str] | None, post: bytes | None
     ) -> _Reply:
-        """One exchange. A transport follows no redirect and reads no body by itself."""
+        """One exchange, which a crawl that is stopped leaves to end by itself: httpcore loses a connection that is
+        cancelled in its TLS handshake."""
+        exchange = asyncio.create_task(self._exchange(url, token, prefer, headers, post))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._exchanges.discard)
+        return await asyncio.shield(exchange)
+
+    async def _exchange(
+        self, url: str, token: str, prefer: str, headers: dict[str, str] | None, post: bytes | None
+    ) -> _Reply:
+        """A transport follows no redirect and reads no body by itself."""
         patience = self.patience
         timeouts = {"connect": patience.connect, "read": patience.read, "write": patience.read, "pool": None}
         connection = self._connection()

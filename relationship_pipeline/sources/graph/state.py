@@ -52,7 +52,7 @@ class CrawlState:
                 with connection:
                     yield connection
         except (sqlite3.DatabaseError, FileNotFoundError) as error:
-            if not self._path.parent.exists():
+            if not self._path.exists():
                 raise tree_is_gone() from None
             raise PipelineError(
                 f"stage/{self._path.name} cannot be used ({error}); remove it and run this again"

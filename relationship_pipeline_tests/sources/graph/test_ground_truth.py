@@ -90,7 +90,7 @@ class Tenant:
         self.settings = settings_of(server)
         from dataclasses import replace
 
-        self.source = GraphSource(self.settings, patience=replace(QUICK, whole=1.0, tries=8), now=lambda: NOW)
+        self.source = GraphSource(self.settings, patience=replace(QUICK, whole=4.0, tries=8), now=lambda: NOW)
         self.stage = folder / "stage"
         self.stage.mkdir(exist_ok=True)
         self.people = server.control("scenario")["users"]
