@@ -13,7 +13,7 @@ from benchmarks.generate import COPIES_PER_EMAIL, settings_of, write_export, wri
 from benchmarks.measure import Measurement, interleaved, median, run
 from benchmarks.result import Bound, Peer, Result
 from benchmarks.tenant import DOMAIN, Tenant
-from benchmarks.year import AS_OF, FULL, forget_insights, open_year
+from benchmarks.year import AS_OF, FULL, ensure_published, forget_insights, open_year
 from relationship_pipeline.domain.months import add_months, month_of
 
 BATCH = 8_000_000
@@ -109,7 +109,7 @@ def insights_and_publishing(context: Context) -> Result:
             **{f"{name}_seconds": round(step["seconds"], 2) for name, step in steps.items()},
             **{f"{name}_cpu_seconds": round(step["cpu_seconds"], 2) for name, step in steps.items()},
             "interactions_of_12_months": year.derived,
-            "published_bytes": _bytes_below(year.lake.parent / "published"),
+            "published_bytes": _bytes_below(year.published),
             "peer_peak_rss_bytes": peer.peak_rss_bytes,
         },
     )
@@ -125,8 +125,7 @@ def daily_refresh(context: Context) -> Result:
     copies = int(new * COPIES_PER_EMAIL)
     export = context.folder / f"day-{new}-{context.seed}"
     write_export(export, year.tenant, month_of(AS_OF), copies, until=day)
-    if not (year.lake.parent / "published").exists():
-        run(["-m", "benchmarks.work", "insights"], settings=year.settings)
+    ensure_published(year)
     settings = {**environment_of(year.data_dir, day), DATA_CONNECT_DIR: str(export)}
 
     def refresh() -> Measurement:
@@ -168,8 +167,7 @@ def look_up(context: Context) -> Result:
     """P7: one contact's row in a salesperson's published database."""
     emails = context.count(FULL)
     year = open_year(context, emails)
-    if not (year.lake.parent / "published").exists():
-        run(["-m", "benchmarks.work", "insights"], settings=year.settings)
+    ensure_published(year)
     runs = [
         run(["-m", "benchmarks.work", "look_up", str(LOOK_UPS)], settings=year.settings)
         for _ in range(max(3, context.repeats(emails)))
@@ -189,7 +187,7 @@ def look_up(context: Context) -> Result:
         details={
             "contacts": ours.answer["contacts"],
             "warm_worst_ms": round(ours.answer["warm_worst_ms"], 2),
-            "database_bytes": _bytes_below(year.lake.parent / "published"),
+            "database_bytes": _bytes_below(year.published),
         },
     )
 

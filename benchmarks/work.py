@@ -52,10 +52,11 @@ def insights(work: Work) -> dict[str, Any]:
     """Build every 12-month table and publish them; CPU seconds and wall seconds of each step."""
     steps = {
         "kpis": operations.build_kpis,
-        # "health": operations.build_health,
+        "health": operations.build_health,
         "who_knows_whom": operations.build_who_knows_whom,
         "contact_graph": operations.build_contact_graph,
         "publish": operations.publish,
+        "report": operations.build_report,
     }
     return {name: _timed(lambda step=step: step(work)) for name, step in steps.items()}
 

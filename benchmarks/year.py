@@ -16,6 +16,7 @@ from benchmarks.generate import settings_of, write_lake
 from benchmarks.measure import Measurement, run
 from benchmarks.tenant import Tenant
 from relationship_pipeline.domain.months import MONTHS_OF_HISTORY, add_months, month_of, month_range
+from relationship_pipeline.insights.interactions import model_version
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
 FULL = 96_000_000
@@ -46,6 +47,10 @@ class Year:
         return sorted(str(path) for path in self.lake.glob("email/*/*.parquet"))
 
     @property
+    def published(self) -> Path:
+        return self.lake.parent / "published"
+
+    @property
     def scale(self) -> float:
         return FULL / self.emails
 
@@ -56,8 +61,9 @@ def open_year(context: Context, emails: int) -> Year:
     tenant = Tenant(emails // MONTHS_OF_HISTORY, context.seed)
     epoch = write_lake(settings_of(data_dir, AS_OF), tenant, MONTHS_OF_HISTORY)
     year = Year(data_dir, emails, tenant, epoch.lake, {})
-    record = data_dir.with_suffix(".derived.json")
-    if not record.exists() or not (epoch.lake / "interactions").exists():
+    record = context.folder / f"{data_dir.name}.{model_version()}.json"
+    if not record.exists():
+        shutil.rmtree(epoch.lake / "interactions", ignore_errors=True)
         record.write_text(
             json.dumps(as_record(run(["-m", "benchmarks.work", "derive", *year.months], settings=year.settings)))
         )
@@ -66,8 +72,15 @@ def open_year(context: Context, emails: int) -> Year:
 
 def forget_insights(year: Year) -> None:
     """Take the 12-month tables and what is published away, so that they are built again."""
-    for name in ("insights", "published"):
-        shutil.rmtree(year.lake.parent / name, ignore_errors=True)
+    shutil.rmtree(year.lake.parent / "insights", ignore_errors=True)
+    for path in year.published.iterdir():
+        path.unlink()
+
+
+def ensure_published(year: Year) -> None:
+    """Build and publish where nothing is published yet."""
+    if not any(year.published.iterdir()):
+        run(["-m", "benchmarks.work", "insights"], settings=year.settings)
 
 
 def as_record(measurement: Measurement) -> dict[str, Any]:

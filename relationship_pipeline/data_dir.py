@@ -40,6 +40,8 @@ def prepare(settings: Settings) -> Layout:
         make_folder(layout.root)
         for folder in (layout.root, layout.control, layout.dagster_home, layout.inbox):
             make_folder(folder).chmod(0o700)
+        if settings.publish.group:
+            layout.root.chmod(0o710)  # which group may pass was set by the last publication
     except OSError as error:
         raise BadInput(
             f"the data directory cannot be created or written: {error.strerror}; check RELATIONSHIP_DATA_DIR"

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relationship_pipeline import data_dir, operations
+from relationship_pipeline.cli.output import outsiders
 from relationship_pipeline.cli.run import run_months
 from relationship_pipeline.cli.tenant import running_tenant
 from relationship_pipeline.consent.ledger import ControlLedger
@@ -121,12 +122,15 @@ def show_summary(settings: Settings) -> None:
 def _print(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=outsiders(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for name, value in rows[0].items():
         table.add_column(name.replace("_", " "), justify="right" if isinstance(value, int | float) else "left")
     for row in rows:
         table.add_row(
-            *(f"{value:,}" if isinstance(value, int) else "" if value is None else str(value) for value in row.values())
+            *(
+                f"{value:,}" if isinstance(value, int) else "" if value is None else outsiders(value)
+                for value in row.values()
+            )
         )
     console.print(table)
     console.print()

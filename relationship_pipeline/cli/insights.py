@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relationship_pipeline import data_dir
-from relationship_pipeline.cli.output import json_option, print_json
+from relationship_pipeline.cli.output import json_option, outsiders, print_json
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.errors import BadInput
 
@@ -74,8 +75,7 @@ def query(sql: str, role_name: str, output: str) -> None:
     from relationship_pipeline.publishing.formats import Format
     from relationship_pipeline.publishing.query import query as run_query
 
-    stdout = click.get_text_stream("stdout")
-    run_query(data_dir.open_settings().layout, sql, role_name, Format(output), lambda text: stdout.write(text))
+    run_query(data_dir.open_settings().layout, sql, role_name, Format(output), sys.stdout.write)
 
 
 @click.command()
@@ -170,25 +170,26 @@ def show_answer(answer: Answer) -> None:
     console = Console()
     about = f"{answer.name} ({answer.looked_up})" if answer.name else answer.looked_up
     if not answer.introducers:
-        console.print(f"Nobody has a tie to {about} that is shown.", highlight=False)
+        console.print(outsiders(f"Nobody has a tie to {about} that is shown."))
     else:
-        table = Table(title=f"Who knows {about}?", title_justify="left", header_style="bold")
+        table = Table(title=outsiders(f"Who knows {about}?"), title_justify="left", header_style="bold")
         for column in ("", "colleague", "strength", "last", "why"):
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for found in answer.introducers:
             table.add_row(
                 str(found.rank),
-                f"{found.colleague_name or ''}\n{found.colleague_email}".strip(),
+                outsiders(f"{found.colleague_name or ''} {found.colleague_email}".strip()),
                 f"{found.strength} {found.band}",
                 f"{found.last_interaction_at:%Y-%m-%d}",
-                found.reasons,
+                outsiders(found.reasons),
             )
         console.print(table)
     for path in answer.paths:
         console.print(
-            f"you -> {path.colleague_name or path.colleague_email} ({path.first_strength}) -> {answer.looked_up} "
-            f"({path.second_strength}): {path.strength:.0f}",
-            highlight=False,
+            outsiders(
+                f"you -> {path.colleague_name or path.colleague_email} ({path.first_strength}) -> {answer.looked_up} "
+                f"({path.second_strength}): {path.strength:.0f}"
+            )
         )
     if answer.from_colleague is not None and not answer.paths:
         console.print("No path through one other colleague with both ties at least 40.", highlight=False)

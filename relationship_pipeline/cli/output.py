@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -21,6 +22,13 @@ def iso(instant: datetime | None) -> str | None:
 
 def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, default=_plain))
+
+
+def outsiders(text: Any) -> Text:
+    """Text that people outside chose (names): shown as it is, never as markup, without control characters."""
+    from relationship_pipeline.publishing.formats import visible
+
+    return Text(visible(str(text)))
 
 
 def _plain(value: Any) -> Any:

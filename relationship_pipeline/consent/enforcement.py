@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +29,6 @@ from relationship_pipeline.domain.optout import (
     OptOut,
     Scope,
     Standing,
-    domain_covers,
     standing,
 )
 from relationship_pipeline.errors import BadInput, Refused, TryAgain
@@ -145,18 +144,22 @@ def rules_fence(layout: Layout, epoch: str, version: str) -> Iterator[None]:
         yield
 
 
-def hidden_among(layout: Layout, epoch: str, addresses: Collection[str]) -> list[str]:
-    """Which of these outside addresses were suppressed by hand under an earlier consent (C5, O6). Only their hashes are
-    kept, so they can be recognised when they turn up and not before."""
+def recogniser(layout: Layout, epoch: str) -> Callable[[list[str]], list[str]] | None:
+    """Picks from addresses those that were suppressed by hand under an earlier consent (C5, O6), by themselves or by
+    their domain. Only hashes are kept, so they are recognised when they turn up and not before. None when none are
+    kept."""
     kept = OptOuts(layout, epoch).kept()
     if not len(kept):
-        return []
-    everywhere = {entry.subject for entry in kept.match(Kind.ADDRESS, addresses) if Scope.EVERYWHERE in entry.scopes}
-    domains = {parent for address in addresses for parent in _parents(address)}
-    for entry in kept.match(Kind.DOMAIN, domains):
-        if Scope.EVERYWHERE in entry.scopes:
-            everywhere |= {address for address in addresses if domain_covers(entry.subject, address)}
-    return sorted(everywhere)
+        return None
+
+    def recognise(addresses: list[str]) -> list[str]:
+        found = {entry.subject for entry in kept.match(Kind.ADDRESS, addresses) if Scope.EVERYWHERE in entry.scopes}
+        domains = {parent for address in addresses for parent in _parents(address)}
+        hidden = {entry.subject for entry in kept.match(Kind.DOMAIN, domains) if Scope.EVERYWHERE in entry.scopes}
+        found.update(address for address in addresses if hidden.intersection(_parents(address)))
+        return sorted(found)
+
+    return recognise
 
 
 def _member_users(directory: Directory) -> list[_User]:

@@ -71,6 +71,8 @@ def derive_emails(
     for name in ("replies", "border_replies"):
         write(bench, name, name, {})
     bench.drop("dialogue", "answers", "month_replies")
+    bench.attach("month_meetings", files.meetings, schemas.MEETINGS)
+    bench.table("met_pairs")
     bench.view("email_interactions", "interactions_of_pairs")
     write(bench, "email_pairs", "pairs", tie_parameters(files.month))
 
@@ -95,6 +97,7 @@ def derive_meetings(
     for name in ("meeting_days", "meeting_records", "crm_meetings"):
         write(bench, name, name, {})
     bench.view("meeting_interactions", "interactions_of_pairs")
+    bench.view("all_met_pairs", "met_pairs")
     write(bench, "meeting_pairs", "pairs", tie_parameters(files.month))
 
 

@@ -7,7 +7,7 @@ order, so that a re-run gives the same files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,7 +66,9 @@ class Rules(Protocol):
 
 @dataclass(frozen=True)
 class Collection:
-    """What every collection step needs: where the lake is, who may be collected, and the fence around its commit."""
+    """What every collection step needs: where the lake is, who may be collected, and the fence around its commit.
+    `recognise` picks, from all addresses of a month, those suppressed under an earlier consent (C5): only their hashes
+    are kept, so no table can name them beforehand."""
 
     layout: Layout
     epoch: str
@@ -74,6 +76,7 @@ class Collection:
     directory: Directory
     settings: Settings
     fence: CommitFence
+    recognise: Callable[[list[str]], list[str]] | None = None
 
 
 def collect_emails(collection: Collection, month: str, staged: Staged) -> Manifest:
@@ -93,7 +96,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
             engine.execute(f"insert into copies by name {_model('earlier_copies')}", {"files": earlier})
         create_table(engine, "repeated_copies", _model("repeated_copies"))
         create_table(engine, "ranked_copies", _model("ranked_copies"), {"cap": collection.settings.batch_cap})
-        hidden = [address for (address,) in engine.execute(_model("hidden_here")).fetchall()]
+        hidden = _hidden(engine, collection, "hidden_here", "present_addresses")
         part = _write_part(engine, folder, EMAIL_TABLE, _model("email"), {"hidden": hidden})
         quality, first_at, last_at = _email_quality(engine, staged, damage)
         return commit_manifest(
@@ -143,7 +146,7 @@ def _collect_calendar(
         if earlier:
             engine.execute(f"insert into meeting_copies by name {_model('earlier_meetings')}", {"files": earlier})
         create_table(engine, "ranked_meetings", _model("ranked_meetings"))
-        hidden = [address for (address,) in engine.execute(_model("hidden_in_meetings")).fetchall()]
+        hidden = _hidden(engine, collection, "hidden_in_meetings", "present_in_meetings")
         part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
         quality, first_at, last_at = _meeting_quality(engine, staged, damage)
         return commit_manifest(
@@ -317,6 +320,14 @@ def _mapped_by_directory(directory: Directory) -> dict[str, str | None]:
         if name and normalize_address(name) is None:
             mapped[name] = user["primary_address"]
     return mapped
+
+
+def _hidden(engine: duckdb.DuckDBPyConnection, collection: Collection, hidden: str, present: str) -> list[str]:
+    """Addresses of these copies that may not appear (O4-O6, C5)."""
+    found = {address for (address,) in engine.execute(_model(hidden)).fetchall()}
+    if collection.recognise is not None:
+        found.update(collection.recognise([address for (address,) in engine.execute(_model(present)).fetchall()]))
+    return sorted(found)
 
 
 def _write_part(

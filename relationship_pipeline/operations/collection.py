@@ -11,6 +11,7 @@ from relationship_pipeline.consent.enforcement import (
     Rules,
     groups_needed,
     read_rules,
+    recogniser,
     record_memberships,
     rules_fence,
 )
@@ -155,6 +156,7 @@ class Reading:
             directory=directory,
             settings=settings,
             fence=partial(rules_fence, layout, record.epoch, self.rules.version),
+            recognise=recogniser(layout, record.epoch),
         )
 
     def scope(self, table: str, month: str) -> ReadScope:

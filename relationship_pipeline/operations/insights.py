@@ -184,7 +184,13 @@ def _allowed(rules: Rules) -> Allowed:
 
     people = rules.people.select(["may_introduce", "primary_address", "address"]).to_pylist()
     return Allowed(
-        introducers=frozenset(row["primary_address"] for row in people if row["may_introduce"]),
+        introducers=frozenset(
+            address
+            for row in people
+            if row["may_introduce"]
+            for address in (row["primary_address"], row["address"])
+            if address is not None
+        ),
         hidden_addresses=frozenset(rules.hidden.column("address").to_pylist()),
         hidden_domains=frozenset(rules.hidden_domains.column("domain").to_pylist()),
     )

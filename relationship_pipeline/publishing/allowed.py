@@ -10,30 +10,29 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from relationship_pipeline.consent.enforcement import Rules
 from relationship_pipeline.durable import temp_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 RECORD_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "contact_kpis": ("contact_email",),
+    "contact_kpis": ("contact_email", "account_id"),
     "account_kpis": ("account_id", "domain"),
-    "opportunity_kpis": (),
+    "opportunity_kpis": ("account_id",),
     "lead_kpis": (),
     "most_contacted": ("record_id", "person_email"),
     "daily_activity": ("record_id",),
     "health_components": ("record_id",),
     "health_history": ("record_id",),
     "alerts": ("record_id",),
-    "planned_meetings": ("contact_email",),
+    "planned_meetings": ("contact_email", "account_id"),
     "batches": (),
     "who_knows_whom": ("contact_email", "colleague_email"),
     "who_knows_company": ("account_id", "colleague_email"),
     "strength_components": ("contact_email", "colleague_email"),
-    "graph_nodes": ("node_id",),
+    "graph_nodes": ("node_id", "account_id"),
     "graph_edges": ("source", "target"),
 }
 """The columns of each published table that hold an address, a domain or a record made from one."""
@@ -52,6 +51,8 @@ INTRODUCERS_BY_KIND: Mapping[str, tuple[str, str]] = {
 }
 """The columns that name one in rows of that `kind` only."""
 
+ROWS_AT_ONCE = 500_000
+
 
 @dataclass(frozen=True)
 class Allowed:
@@ -61,28 +62,6 @@ class Allowed:
     introducers: frozenset[str]
     hidden_addresses: frozenset[str] = frozenset()
     hidden_domains: frozenset[str] = frozenset()
-
-    @classmethod
-    def by(cls, rules: Rules) -> Allowed:
-        """What the consent rules of this moment allow."""
-        import pyarrow.compute as pc
-
-        introducers = rules.people.filter(rules.people["may_introduce"])
-        addresses = pc.unique(pc.drop_null(introducers["address"])).to_pylist()
-        return cls(
-            introducers=frozenset(addresses) | frozenset(introducers["primary_address"].to_pylist()),
-            hidden_addresses=frozenset(rules.hidden["address"].to_pylist()),
-            hidden_domains=frozenset(rules.hidden_domains["domain"].to_pylist()),
-        )
-
-    def hides(self, value: str) -> bool:
-        """Whether an address, domain or record id names someone suppressed."""
-        if value in self.hidden_addresses:
-            return True
-        if not self.hidden_domains:
-            return False
-        labels = value.rpartition("@")[2].split(".")
-        return any(".".join(labels[start:]) in self.hidden_domains for start in range(len(labels)))
 
 
 def allowed_files(
@@ -97,14 +76,14 @@ def allowed_files(
 
 def hidden_accounts(files: Iterable[Path], allowed: Allowed) -> set[str]:
     """Ids of the accounts (files of `account_kpis`) that stand for a hidden domain under another id."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     hidden: set[str] = set()
     for file in files:
         table = pq.read_table(file, columns=["account_id", "domain"])
-        for account, domain in zip(table["account_id"].to_pylist(), table["domain"].to_pylist(), strict=True):
-            if domain is not None and allowed.hides(domain):
-                hidden.add(account)
+        domains = _hidden(pc.unique(table["domain"]), allowed, ())
+        hidden.update(table.filter(pc.is_in(table["domain"], value_set=domains))["account_id"].to_pylist())
     return hidden
 
 
@@ -112,48 +91,79 @@ def _without(file: Path, table: str, allowed: Allowed, also_hidden: Collection[s
     """A copy of the file without its hidden rows, or None when it has none."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as source:
-        hidden = _hidden_values(source, table, allowed, also_hidden)
-        if not any(hidden.values()):
-            return None
-        target = temp_path(tmp, ".parquet")
-        with pq.ParquetWriter(target, source.schema_arrow, compression="zstd") as writer:
-            for batch in source.iter_batches():
-                writer.write_batch(batch.filter(_shown(batch, hidden)))
+    hidden = _hidden_by_column(file, table, allowed, also_hidden)
+    if not any(map(len, hidden.values())):
+        return None
+    target = temp_path(tmp, ".parquet")
+    with pq.ParquetFile(file) as source, pq.ParquetWriter(target, source.schema_arrow, compression="zstd") as writer:
+        for batch in source.iter_batches():
+            writer.write_batch(batch.filter(_shown(batch, hidden)))
     target.chmod(0o600)
     return target
 
 
-def _hidden_values(source: Any, table: str, allowed: Allowed, also_hidden: Collection[str]) -> dict[str, set[str]]:
+def _hidden_by_column(
+    file: Path, table: str, allowed: Allowed, also_hidden: Collection[str]
+) -> dict[str, pa.StringArray]:
     """By column: its values whose rows must go."""
-    hidden: dict[str, set[str]] = {}
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    introducers = pa.array(sorted(allowed.introducers), pa.string())
+    hidden: dict[str, pa.StringArray] = {}
     for column in RECORD_COLUMNS[table]:
-        values = _distinct(source, column)
-        hidden[column] = {value for value in values if value in also_hidden or allowed.hides(value)}
+        values = _distinct(file, column)
+        hidden[column] = _hidden(values, allowed, also_hidden)
         if column in INTRODUCER_COLUMNS.get(table, ()):
-            hidden[column] |= values - allowed.introducers
+            barred = values.filter(pc.invert(pc.is_in(values, value_set=introducers)))
+            hidden[column] = pa.concat_arrays([hidden[column], barred])
     if table in INTRODUCERS_BY_KIND:
         column, kind = INTRODUCERS_BY_KIND[table]
-        hidden[column] |= _distinct(source, column, kind) - allowed.introducers
+        values = _distinct(file, column, kind)
+        barred = values.filter(pc.invert(pc.is_in(values, value_set=introducers)))
+        hidden[column] = pa.concat_arrays([hidden[column], barred])
     return hidden
 
 
-def _distinct(source: Any, column: str, kind: str | None = None) -> set[str]:
+def _hidden(values: pa.StringArray, allowed: Allowed, also_hidden: Collection[str]) -> pa.StringArray:
+    """Those of the addresses, domains or record ids that name someone suppressed."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    values: set[str] = set()
-    for batch in source.iter_batches(columns=[column] if kind is None else [column, "kind"]):
-        rows = batch if kind is None else batch.filter(pc.equal(batch["kind"], kind))
-        values.update(rows[column].unique().to_pylist())
-    return values - {None}
+    by_name = pc.is_in(values, value_set=pa.array(sorted(allowed.hidden_addresses.union(also_hidden)), pa.string()))
+    if not allowed.hidden_domains:
+        return values.filter(by_name)
+    domains = pc.replace_substring_regex(values, pattern="^.*@", replacement="")
+    covered = [
+        domain for domain in pc.unique(domains).to_pylist() if domain and _covered(domain, allowed.hidden_domains)
+    ]
+    return values.filter(pc.or_(by_name, pc.is_in(domains, value_set=pa.array(covered, pa.string()))))
 
 
-def _shown(batch: pa.RecordBatch, hidden: Mapping[str, set[str]]) -> pa.BooleanArray:
+def _covered(domain: str, hidden_domains: Collection[str]) -> bool:
+    labels = domain.split(".")
+    return any(".".join(labels[start:]) in hidden_domains for start in range(len(labels)))
+
+
+def _distinct(file: Path, column: str, kind: str | None = None) -> pa.StringArray:
+    """The values of a column, each once. Read as dictionaries: a year of a large company has millions of rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found = [pa.array([], pa.string())]
+    with pq.ParquetFile(file, read_dictionary=[column]) as source:
+        for batch in source.iter_batches(ROWS_AT_ONCE, columns=[column] if kind is None else [column, "kind"]):
+            rows = batch if kind is None else batch.filter(pc.equal(batch["kind"], kind))
+            found.append(pc.unique(rows[column]).cast(pa.string()))
+    return pc.unique(pa.concat_arrays(found)).drop_null()
+
+
+def _shown(batch: pa.RecordBatch, hidden: Mapping[str, pa.StringArray]) -> pa.BooleanArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     shown = pa.array([True] * batch.num_rows)
     for column, values in hidden.items():
-        gone = pc.is_in(batch[column], value_set=pa.array(sorted(values), pa.string()))
-        shown = pc.and_(shown, pc.invert(gone))
+        shown = pc.and_(shown, pc.invert(pc.is_in(batch[column], value_set=values)))
     return shown

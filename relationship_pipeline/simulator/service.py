@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from relationship_pipeline.simulator.answers import Answer, Call, error
+from relationship_pipeline.simulator.answers import Answer, Call, data, error
 from relationship_pipeline.simulator.directory import Directory, denied
 from relationship_pipeline.simulator.faults import Faults, Rule
 from relationship_pipeline.simulator.hashing import guid, mix, seed_of, unit
@@ -62,6 +62,8 @@ _ENDPOINTS = {
 }
 _AGS = '{"ServerInfo":{"DataCenter":"Simulated","Slice":"E","Ring":"5","ScaleUnit":"001","RoleInstance":"AGSFE_IN_12"}}'
 _GZIP_FROM = 1024
+_BATCH_CAP = 20
+_BATCH_WIDTH = 4  # parts of one batch that run at once (graph.md 3.1)
 _LOG_LENGTH = 200_000
 
 
@@ -128,7 +130,9 @@ class GraphService:
         body = await _read(receive) if scope["method"] == "POST" else b""
         base = f"{scope.get('scheme', 'https')}://{headers.get('host', 'localhost')}"
         self._requests += 1
-        if path.startswith("/v1.0/"):
+        if path == "/v1.0/$batch" and scope["method"] == "POST":
+            await self._batch(scope, headers, base, body, send)
+        elif path.startswith("/v1.0/"):
             await self._graph(scope, headers, base, path[5:], body, send)
         else:
             await self._identity(scope["method"], headers, base, path, body, send)
@@ -212,6 +216,46 @@ class GraphService:
         finally:
             if lane is not None:
                 self.limiter.leave(lane)
+
+    async def _batch(self, scope: Scope, headers: dict[str, str], base: str, body: bytes, send: Send) -> None:
+        """Up to 20 GETs in one request, 4 at a time, answered in any order; a part whose `dependsOn` failed is 424. Each
+        part meets limits and faults by itself; one whose connection a fault would break is 500."""
+        entry = self._entry("POST", "/$batch", "batch", "", headers)
+        try:
+            parts = {str(part["id"]): part for part in msgspec.json.decode(body)["requests"]}
+            asked = {key: (str(part["url"]), [str(k) for k in part.get("dependsOn", ())]) for key, part in parts.items()}
+            whole = 0 < len(parts) <= _BATCH_CAP and all(k in parts for _, needs in asked.values() for k in needs)
+        except (msgspec.DecodeError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            await self._send(send, entry, headers, error(400, "BadRequest", "Invalid batch payload format."), None)
+            return
+        gate = asyncio.Semaphore(_BATCH_WIDTH)
+        inner = {name: value for name, value in headers.items() if name not in ("accept-encoding", "content-length")}
+        running: dict[str, asyncio.Task[dict[str, Any]]] = {}
+
+        async def answer(key: str) -> dict[str, Any]:
+            url, needs = asked[key]
+            for other in needs:
+                if (await running[other])["status"] >= 400:
+                    return {"id": key, "status": 424, "body": {"error": {"code": "FailedDependency", "message": ""}}}
+            path, _, query_string = url.partition("?")
+            place = {**scope, "method": "GET", "query_string": query_string.encode("ascii", "replace")}
+            own = {str(name).lower(): str(value) for name, value in parts[key].get("headers", {}).items()}
+            kept = _Kept()
+            async with gate:
+                try:
+                    await self._graph(place, {**inner, **own}, base, unquote(path), b"", kept)
+                    document = msgspec.json.decode(kept.body) if kept.body else None
+                except (AttributeError, msgspec.DecodeError):
+                    return {"id": key, "status": 500, "body": {"error": {"code": "UnknownError", "message": ""}}}
+            return {"id": key, "status": kept.status, "headers": kept.headers, "body": document}
+
+        for key in parts:
+            running[key] = asyncio.create_task(answer(key))
+        answers = list(await asyncio.gather(*running.values()))
+        answers.sort(key=lambda part: mix(self._seed ^ seed_of(part["id"], entry.ordinal)))
+        await self._send(send, entry, headers, data({"responses": answers}, len(answers)), None)
 
     # --- routing --------------------------------------------------------------------------------------------------
 
@@ -449,6 +493,22 @@ def _mailbox_fault(variant: str, by_id: bool) -> Answer | None:
         "info_stale": error(503, "MailboxInfoStale", "Mailbox info is stale."),
         "access_denied": error(403, "ErrorAccessDenied", "Access to OData is disabled."),
     }[variant]
+
+
+class _Kept:
+    """Takes an answer instead of a connection."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = b""
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+        else:
+            self.body += message.get("body", b"")
 
 
 async def _read(receive: Receive) -> bytes:

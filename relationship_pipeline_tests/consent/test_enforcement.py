@@ -9,8 +9,8 @@ import pytest
 
 from relationship_pipeline.consent.enforcement import (
     groups_needed,
-    hidden_among,
     read_rules,
+    recogniser,
     record_memberships,
     rules_fence,
 )
@@ -218,12 +218,18 @@ def test_c5_opt_outs_by_hand_outlive_the_epoch_as_keyed_hashes(settings, epoch):
         assert text not in control
     rules = rules_of(settings, later.epoch, directory([AMBER, BO]))
     assert rules.readable_mailboxes == {"id-bo"}
-    assert hidden_among(layout, later.epoch, ["a@mail.lawfirm.example", "person@customer.example", "x@y.example"]) == [
+    recognise = recogniser(layout, later.epoch)
+    assert recognise is not None
+    assert recognise(["a@mail.lawfirm.example", "person@customer.example", "x@y.example"]) == [
         "a@mail.lawfirm.example",
         "person@customer.example",
     ]
     assert OptOuts(layout, later.epoch).end(Kind.USER, "amber@contoso.example", NOW), "an opt-in undoes a kept one"
     assert rules_of(settings, later.epoch, directory([AMBER, BO])).readable_mailboxes == {"id-amber", "id-bo"}
+
+
+def test_c5_without_kept_opt_outs_nothing_is_recognised(settings, epoch):
+    assert recogniser(settings.layout, epoch) is None
 
 
 def test_c5_kept_hashes_without_their_key_refuse(settings, epoch):

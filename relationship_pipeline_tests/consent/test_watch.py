@@ -109,7 +109,7 @@ def test_c6_random_histories_agree_with_the_rule_written_out(tmp_path):
     seed = 77
     rng = random.Random(seed)
     reached = set()
-    for history in range(25):
+    for history in range(12):
         layout = Layout(tmp_path / str(history))
         ControlLedger(layout).provide("admin@contoso.example", now=NOW)
         at, first, presumed, ended = NOW, None, False, False

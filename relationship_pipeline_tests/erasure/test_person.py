@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relationship_pipeline.consent.enforcement import Rules, read_rules
+from relationship_pipeline.consent.enforcement import Rules, read_rules, recogniser
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
 from relationship_pipeline.domain.consent import Purpose
-from relationship_pipeline.domain.optout import EVERYWHERE, Kind, Mode, OptOut
+from relationship_pipeline.domain.optout import DEFAULT_SCOPES, EVERYWHERE, Kind, Mode, OptOut
 from relationship_pipeline.durable import put_bytes
 from relationship_pipeline.erasure.access import export_person
 from relationship_pipeline.erasure.backups import make_backup, restore_backup
@@ -35,6 +35,8 @@ from relationship_pipeline.erasure.person import (
 )
 from relationship_pipeline.erasure.rewrite import Without, rewrite_restored
 from relationship_pipeline.errors import BadInput, PipelineError
+from relationship_pipeline.insights.build import build_contact_graph, build_kpis, build_who_knows_whom
+from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.lake.collect import Collection, collect_emails, collect_meetings
 from relationship_pipeline.lake.manifest import read_manifest
 from relationship_pipeline.lake.reader import open_table
@@ -43,7 +45,7 @@ from relationship_pipeline.schemas import STAGED_EMAIL, STAGED_MEETING
 from relationship_pipeline.settings import Settings
 from relationship_pipeline.sources.base import Directory, Staged
 from relationship_pipeline_tests.consent.tenant import directory, user
-from relationship_pipeline_tests.erasure.lived_in import NOW, Home, commit, consented
+from relationship_pipeline_tests.erasure.lived_in import ADMIN, NOW, Home, commit, consented
 
 MONTH = "2026-10"
 NAMES = ("amber", "bo", "cy", "di")
@@ -135,6 +137,7 @@ def collect(home: Home, rows: Rows, folder: Path) -> Rules:
         directory=TENANT,
         settings=settings_of(home),
         fence=partial(ControlLedger(home.layout).commit_fence, home.epoch, Purpose.COLLECT),
+        recognise=recogniser(home.layout, home.epoch),
     )
     for name, kind, schema, step in (
         ("emails", rows.emails, STAGED_EMAIL, collect_emails),
@@ -228,6 +231,16 @@ def test_o6_an_outside_person_is_erased_from_everybodys_copies_and_nobody_with_a
 
 def mentions(home: Home, address: str) -> int:
     return sum(str(row).count(f"'{address}'") for name in ("email", "meetings") for row in table(home, name))
+
+
+def test_c5_an_outside_person_suppressed_under_an_earlier_consent_is_left_out_of_the_next(tmp_path):
+    home = consented(tmp_path / "data")
+    request_erasure(home.layout, home.epoch, "ann@customer.example", everywhere=True, now=NOW)
+    home.withdraw()
+    again = Home(home.layout, ControlLedger(home.layout).provide(ADMIN, now=NOW)[0].epoch)
+    collect(again, random_month(9), tmp_path)
+    assert mentions(again, "ann@customer.example") == 0
+    assert mentions(again, "joann@customer.example") > 0
 
 
 def test_w5_statuses_and_what_stands_in_them(tmp_path):
@@ -347,3 +360,60 @@ def test_w7_a_colleague_is_found_by_every_address_and_by_mailbox(tmp_path):
 def of_amber(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     names = ("'id-amber'", "'amber@contoso.example'", "'a.smith@contoso.example'")
     return [row for row in rows if any(name in str(row) for name in names)]
+
+
+def build_insights(home: Home, as_of: datetime) -> None:
+    rules = rules_of(home, TENANT)
+    context = BuildContext(
+        layout=home.tree,
+        settings=settings_of(home),
+        people=rules.people,
+        internal_domains=rules.internal_domains,
+        hidden_addresses=rules.hidden,
+        hidden_domains=rules.hidden_domains,
+        fence=partial(ControlLedger(home.layout).commit_fence, home.epoch, Purpose.DERIVE),
+        crm={},
+        progress=lambda line: None,
+    )
+    for build in (build_kpis, build_who_knows_whom, build_contact_graph):
+        build(context, as_of)
+
+
+def insights(home: Home) -> dict[str, list[str]]:
+    """Every 12-month table without the columns that say when it was read or built."""
+    found = {}
+    for folder in sorted((home.tree.root / "insights").iterdir()):
+        rows = [
+            row
+            for path in open_table(folder).paths(folder)
+            for row in pq.read_table(path, partitioning=None).to_pylist()
+        ]
+        found[folder.name] = sorted(
+            str({name: value for name, value in row.items() if name not in ("updated_at", "read_at")}) for row in rows
+        )
+    return found
+
+
+@pytest.mark.parametrize(("seed", "everywhere"), [(20, False), (22, True)])
+def test_w5_every_insight_equals_a_build_that_never_saw_the_person(seed, everywhere, tmp_path):
+    rows, as_of = random_month(seed), datetime(2026, 11, 1, tzinfo=UTC)
+    erased, fresh = consented(tmp_path / "erased"), consented(tmp_path / "fresh")
+    collect(erased, rows, tmp_path)
+    build_insights(erased, as_of)
+    with_amber = insights(erased)
+    request = request_erasure(erased.layout, erased.epoch, "amber@contoso.example", everywhere=everywhere, now=NOW)
+    run_request(
+        settings_of(erased),
+        erased.epoch,
+        request,
+        TENANT,
+        rebuild=lambda: build_insights(erased, as_of),
+        now=lambda: NOW,
+    )
+    scopes = EVERYWHERE if everywhere else DEFAULT_SCOPES
+    OptOuts(fresh.layout, fresh.epoch).add(OptOut(Kind.USER, "amber@contoso.example", scopes, Mode.ERASE, made_at=NOW))
+    collect(fresh, rows.without_mailbox("id-amber"), tmp_path)
+    build_insights(fresh, as_of)
+    assert len(with_amber) >= 10
+    assert insights(erased) != with_amber
+    assert insights(erased) == insights(fresh)

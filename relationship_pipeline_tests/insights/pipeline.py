@@ -56,7 +56,8 @@ def people_table(directory):
             "address": row["address"],
             "user_id": row["user_id"],
             "in_scope": users[row["user_id"]]["is_member"],
-            "may_introduce": users[row["user_id"]]["is_member"] and users[row["user_id"]]["account_enabled"] is not False,
+            "may_introduce": users[row["user_id"]]["is_member"]
+            and users[row["user_id"]]["account_enabled"] is not False,
             "display_name": users[row["user_id"]]["display_name"],
             "primary_address": users[row["user_id"]]["primary_address"],
             "hidden": False,
@@ -116,7 +117,12 @@ def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, ord
 
 def build_all(context, as_of):
     """Every table of insights as a list of dicts."""
-    manifests = build_kpis(context, as_of) | build_health(context, as_of) | build_who_knows_whom(context, as_of) | build_contact_graph(context, as_of)
+    manifests = (
+        build_kpis(context, as_of)
+        | build_health(context, as_of)
+        | build_who_knows_whom(context, as_of)
+        | build_contact_graph(context, as_of)
+    )
     return {table: read_table(context, table, manifest) for table, manifest in manifests.items()}
 
 

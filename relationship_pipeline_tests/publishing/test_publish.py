@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from relationship_pipeline.data_dir import prepare
 from relationship_pipeline.domain.consent import ConsentState
 from relationship_pipeline.errors import BadInput, BadLake, ConsentRefused, PipelineError
 from relationship_pipeline.publishing import publish as publishing
@@ -286,6 +287,8 @@ def test_a_group_may_open_its_roles_file_and_pass_its_path(tmp_path: Path, group
                 ["head", "-c1", database(made, other)], user="nobody", group=group, extra_groups=[], capture_output=True
             )
             assert (opens.returncode == 0) == (role == other)
+    prepare(settings)
+    assert stat.S_IMODE(made.layout.root.stat().st_mode) == 0o710, "other commands leave the way open"
     made.publish()
     assert stat.S_IMODE(made.layout.root.stat().st_mode) == 0o700
     assert stat.S_IMODE(database(made, "salesperson").stat().st_mode) == 0o600

@@ -120,6 +120,7 @@ def test_health_that_is_not_built_yet_leaves_the_rest(tmp_path: Path) -> None:
     rows["health_history"], rows["alerts"] = [], []
     text = Parsed(report(tenant(tmp_path, rows))).text
     assert "0 contacts with a score" in text
+    assert "No health scores have been computed yet." in text
     assert "Top accounts" in text
 
 

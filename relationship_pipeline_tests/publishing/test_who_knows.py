@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from relationship_pipeline.cli.insights import show_answer
 from relationship_pipeline.errors import BadInput, Refused
 from relationship_pipeline.publishing import introduction, roles
 from relationship_pipeline.publishing.connection import database_path
@@ -205,6 +206,12 @@ def test_an_outsiders_name_cannot_add_a_header_to_a_draft(asked: Tenant) -> None
     assert set(message.keys()) == {
         "To", "Subject", "X-Unsent", "Content-Type", "Content-Transfer-Encoding", "MIME-Version"
     }  # fmt: skip
+
+
+def test_an_outsiders_name_is_shown_in_a_terminal_as_it_is(asked: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = who_knows(asked.layout, "p000003@dune-textiles.example", from_colleague="c00003@home.example")
+    show_answer(Answer(**{**vars(answer), "name": "[/red][link=x]Eve\x1b[2J"}))
+    assert "[/red][link=x]Eve\ufffd[2J" in capsys.readouterr().out
 
 
 def test_a_template_of_ones_own_and_its_mistakes(asked: Tenant) -> None:

@@ -7,9 +7,11 @@ caller's matter. Nothing here is logged, and no exception carries a URL, a token
 from __future__ import annotations
 
 import asyncio
+import base64
 import importlib.util
 import logging
 import random
+import re
 import ssl
 import sys
 import uuid
@@ -20,7 +22,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -97,11 +100,15 @@ class GraphClient:
         self.throttle = throttle
         self.patience = patience
         self.max_width = settings.max_concurrency
+        self.batches = True
+        """Whether the service answers `$batch`; noted by whoever finds that it does not."""
         self.requests = 0
         self.throttled = 0
         self._origin = urlsplit(self.base)
         self._settings = settings
-        self._idle: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncHTTPTransport] = []
+        self._proxy = _proxy_for(self._origin.hostname or "")
+        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
         quiet_http_logs()
         _settle_sniffio()
 
@@ -117,23 +124,16 @@ class GraphClient:
             await connection.aclose()
         self._idle.clear()
 
-    def _connection(self) -> httpx.AsyncClient:
-        """An httpx client of one connection, the last one used first.
+    def _connection(self) -> httpx.AsyncHTTPTransport:
+        """An httpx transport of one connection, the last one used first.
 
         A single client with a wide pool looks at every connection for each request, each time against all others: at
         64 connections that cost more CPU than all decoding. The throttle bounds how many there are.
         """
         if self._idle:
             return self._idle.pop()
-        patience = self.patience
-        return httpx.AsyncClient(
-            verify=self._context,
-            http2=False,
-            follow_redirects=False,
-            headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()},
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60),
-            timeout=httpx.Timeout(patience.read, connect=patience.connect, pool=None),
-        )
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
+        return httpx.AsyncHTTPTransport(verify=self._context, limits=limits, proxy=self._proxy)
 
     def trusted(self, url: str) -> str:
         """The URL itself if it is below the configured scheme, host, port and path. Raises UntrustedNextLink."""
@@ -161,8 +161,9 @@ class GraphClient:
         prefer: str = IMMUTABLE,
         shrinkable: bool = False,
         headers: dict[str, str] | None = None,
+        post: bytes | None = None,
     ) -> Decoded:
-        """GET and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the request counts against.
+        """GET, or POST a JSON document, and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the request counts against.
 
         With `shrinkable` a page that is too much for the service or for us raises at once with kind HEAVY, so that the
         caller can ask for less. Raises GraphFault when patience ends, UntrustedNextLink, TokenRefused, Refused.
@@ -172,7 +173,7 @@ class GraphClient:
         while True:
             token = await self.tokens.token()
             async with self.throttle.slot(lane):
-                reply = await self._send(url, token, prefer, headers)
+                reply = await self._send(url, token, prefer, headers, post)
                 fault = _fault(reply)
                 if fault is None:
                     try:
@@ -237,22 +238,31 @@ class GraphClient:
         else:
             raise fault
 
-    async def _send(self, url: str, token: str, prefer: str, headers: dict[str, str] | None) -> _Reply:
+    async def _send(
+        self, url: str, token: str, prefer: str, headers: dict[str, str] | None, post: bytes | None
+    ) -> _Reply:
+        """One exchange. A transport follows no redirect and reads no body by itself."""
+        patience = self.patience
+        timeouts = {"connect": patience.connect, "read": patience.read, "write": patience.read, "pool": None}
         connection = self._connection()
-        request = connection.build_request(
-            "GET",
-            url,
-            headers={
-                "Authorization": f"Bearer {token}",
-                "Prefer": prefer,
-                "client-request-id": str(uuid.uuid4()),
-                **(headers or {}),
-            },
-        )
         keep = False
         try:
-            async with asyncio.timeout(self.patience.whole):
-                response = await connection.send(request, stream=True)
+            request = httpx.Request(
+                "GET" if post is None else "POST",
+                url,
+                content=post,
+                headers={
+                    **self._headers,
+                    "Authorization": f"Bearer {token}",
+                    "Prefer": prefer,
+                    "client-request-id": str(uuid.uuid4()),
+                    **({"Content-Type": "application/json"} if post is not None else {}),
+                    **(headers or {}),
+                },
+                extensions={"timeout": timeouts},
+            )
+            async with asyncio.timeout(patience.whole):
+                response = await connection.handle_async_request(request)
                 try:
                     reply = await _read(response)
                 finally:
@@ -279,27 +289,24 @@ class _Cut(Exception):
 
 
 async def _read(response: httpx.Response) -> _Reply:
-    """The whole body, bounded while it is read. Raises _Cut for one that is too large, or ends before it is whole."""
+    """The whole body, bounded while it is read. Raises _Cut for one that is too large, or ends before it is whole.
+
+    It stays compressed until it is whole, so that a hundred answers under way cost a hundred compressed pages.
+    """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("gzip", "identity", ""):
         raise _Cut("unknown_encoding")
-    gunzip = zlib.decompressobj(31) if encoding == "gzip" else None
     chunks: list[bytes] = []
-    wire = size = 0
-    try:
-        async for raw in response.aiter_raw():
-            wire += len(raw)
-            part = gunzip.decompress(raw, LARGEST_BODY + 1 - size) if gunzip else raw
-            size += len(part)
-            if size > LARGEST_BODY or (size > SMALL_BODY and size > wire * LARGEST_RATIO):
-                raise _Cut("body_too_large", too_large=True)
-            chunks.append(part)
-    except zlib.error:
-        raise _Cut("broken_gzip") from None
-    if gunzip is not None and wire and not gunzip.eof:
-        raise _Cut("broken_gzip")
-    headers = response.headers
+    size = 0
+    async for raw in response.aiter_raw():
+        size += len(raw)
+        if size > LARGEST_BODY:
+            raise _Cut("body_too_large", too_large=True)
+        chunks.append(raw)
     body = b"".join(chunks)
+    if encoding == "gzip" and body:
+        body = _gunzip(body)
+    headers = response.headers
     status = response.status_code
     return _Reply(
         status,
@@ -308,6 +315,19 @@ async def _read(response: httpx.Response) -> _Reply:
         retry_after(headers.get("retry-after"), headers.get("date")),
         headers.get("www-authenticate", ""),
     )
+
+
+def _gunzip(body: bytes) -> bytes:
+    gunzip = zlib.decompressobj(31)
+    try:
+        text = gunzip.decompress(body, LARGEST_BODY + 1)
+    except zlib.error:
+        raise _Cut("broken_gzip") from None
+    if len(text) > LARGEST_BODY or (len(text) > SMALL_BODY and len(text) > len(body) * LARGEST_RATIO):
+        raise _Cut("body_too_large", too_large=True)
+    if not gunzip.eof:
+        raise _Cut("broken_gzip")
+    return text
 
 
 def _fault(reply: _Reply) -> GraphFault | None:
@@ -329,9 +349,6 @@ def _bad_page(bad: BadPage) -> GraphFault:
 
 def claims_of(challenge: str) -> str | None:
     """The decoded claims of a WWW-Authenticate challenge (graph.md 3.3)."""
-    import base64
-    import re
-
     found = re.search(r'claims="([^"]+)"', challenge)
     if not found:
         return None
@@ -349,6 +366,11 @@ def _tls(settings: GraphSettings) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(settings.ca_bundle))
     except (OSError, ssl.SSLError) as error:
         raise BadInput(f"setting graph.ca_bundle cannot be read: {type(error).__name__}") from None
+
+
+def _proxy_for(host: str) -> str | None:
+    """The proxy that the environment names for https (HTTPS_PROXY, NO_PROXY)."""
+    return None if proxy_bypass(host) else getproxies().get("https")
 
 
 def _user_agent() -> str:
@@ -373,6 +395,4 @@ def _settle_sniffio() -> None:
 
 def quoted(identifier: str) -> str:
     """An id as one path segment."""
-    from urllib.parse import quote
-
     return quote(identifier, safe="")

@@ -20,14 +20,16 @@ from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.sources.base import Checkpoint, Progress
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind
+from relationship_pipeline.sources.graph.lanes import LANES_A_PAIR, PAIRS, Lanes
 from relationship_pipeline.sources.graph.stage import Cursor, Entry, Plan, Stage, Unit
 
 GIANT = 5_000
 """Items in a window above which a mailbox's month is split by days, its days read side by side."""
-GIANT_LANES = 4
+GIANT_LANES = PAIRS * LANES_A_PAIR
+LANE_WAIT = 1.0
 PASSES = 3
 """Times that a parked mailbox is taken up again, the first included."""
-SPARE_MAILBOXES = 32
+SPARE_MAILBOXES = 16
 """Mailboxes opened beyond the width, so that the width is used while some wait in the penalty box."""
 PROGRESS_SECONDS = 5.0
 MOST_REFUSED = 0.5
@@ -123,6 +125,7 @@ class Crawl:
         client: GraphClient,
         stage: Stage,
         reader: Reader,
+        lanes: Lanes,
         *,
         what: str,
         now: datetime,
@@ -133,6 +136,8 @@ class Crawl:
         self._client = client
         self._stage = stage
         self._reader = reader
+        self._lanes = lanes
+        self._giants: set[str] = set()
         self._what = what
         self._now = now
         self._checkpoint = checkpoint
@@ -146,19 +151,37 @@ class Crawl:
         """Crawl. Raises ConsentRefused from the checkpoint, TokenRefused, and PipelineError when Graph refuses most
         mailboxes; what was staged stays for the next run."""
         await asyncio.to_thread(self._checkpoint)
-        self._plan = await self._make_plan(sorted(set(mailboxes)), until)
-        todo = self._biggest_first(mailboxes)
+        await self._take_lanes()
+        try:
+            self._plan = await self._make_plan(sorted(set(mailboxes)), until)
+            await self._read(self._biggest_first(mailboxes))
+        finally:
+            self._lanes.give_back()
+        self._meter.show(force=True)
+        return self._plan, self._records
+
+    async def _take_lanes(self) -> None:
+        told = False
+        while not self._lanes.take():
+            if not told:
+                self._progress(f"{self._what}: waiting for another crawl to end")
+                told = True
+            await asyncio.sleep(LANE_WAIT)
+            await asyncio.to_thread(self._checkpoint)
+
+    async def _read(self, todo: list[str]) -> None:
         self._meter.total_mailboxes = len(todo)
         self._meter.total_items = sum(self._plan.entries[mailbox].count or 0 for mailbox in todo)
+        giants = {mailbox for mailbox in todo if len(self._units(mailbox)) > GIANT_LANES}
+        if giants and self._lanes.take():
+            self._giants = giants
         for attempt in range(1, PASSES + 1):
             await self._each(todo, self._mailbox)
             todo = [mailbox for mailbox in todo if self._records[mailbox].outcome is Outcome.PARKED]
             if not todo or attempt == PASSES:
-                break
+                return
             self._progress(f"{self._what}: {len(todo)} mailboxes did not answer; trying them again")
             await asyncio.sleep(self._client.patience.park)
-        self._meter.show(force=True)
-        return self._plan, self._records
 
     async def _make_plan(self, mailboxes: list[str], until: datetime) -> Plan:
         """Sizes first: they order the work, tell how long it takes, and answer the question of the cap before any bulk
@@ -207,10 +230,9 @@ class Crawl:
 
     async def _mailbox(self, mailbox: str) -> None:
         entry = self._plan.entries[mailbox]
-        units = self._reader.units(mailbox, entry.count, self._plan)
-        split = len(units) > GIANT_LANES
-        if split:
-            self._client.throttle.widen(mailbox, GIANT_LANES)
+        units = self._units(mailbox)
+        lanes = GIANT_LANES if mailbox in self._giants else LANES_A_PAIR
+        self._client.throttle.widen(mailbox, lanes)
         cursors: list[Cursor] = []
         failed: list[GraphFault] = []
         waiting = deque(units)
@@ -232,12 +254,19 @@ class Crawl:
         except GraphFault as fault:
             failed.append(fault)
         else:
-            await _all(work() for _ in range(GIANT_LANES if split else 1))
+            await _all(work() for _ in range(min(lanes, len(units))))
         self._records[mailbox] = self._record(mailbox, units, cursors, failed)
         self._refuse_if_refused(record.outcome for record in self._records.values())
         if self._records[mailbox].outcome is not Outcome.PARKED:
             self._meter.mailboxes += 1
+        if mailbox in self._giants:
+            self._giants.discard(mailbox)
+            if not self._giants:
+                self._lanes.give_back(keep=1)
         self._meter.show()
+
+    def _units(self, mailbox: str) -> list[Unit]:
+        return self._reader.units(mailbox, self._plan.entries[mailbox].count, self._plan)
 
     def _finished(self, unit: Unit) -> bool:
         cursor = self._stage.cursor(unit)

@@ -20,7 +20,7 @@ OVERLAP = timedelta(hours=6)
 """How much of what was read before a refresh reads again: late deliveries, and clocks that differ."""
 FULL_WALK_EVERY = timedelta(days=28)
 """Deletions leave no trace in a list, so a month is walked whole at least so often (issue 3.4)."""
-PART_ROWS = 2_000
+PART_ROWS = 1_000
 """Rows held in memory for a unit before they become a part: bounds memory at width times this."""
 
 

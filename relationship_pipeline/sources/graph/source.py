@@ -20,6 +20,7 @@ from relationship_pipeline.sources.graph.calendar import CalendarReader
 from relationship_pipeline.sources.graph.client import PATIENT, Patience
 from relationship_pipeline.sources.graph.crawl import Crawl, MailboxRecord, Outcome
 from relationship_pipeline.sources.graph.directory import read_directory
+from relationship_pipeline.sources.graph.lanes import Lanes
 from relationship_pipeline.sources.graph.mail import MailReader
 from relationship_pipeline.sources.graph.stage import Stage
 from relationship_pipeline.sources.graph.state import Coverage, CrawlState
@@ -82,9 +83,16 @@ class GraphSource:
                 client, stage, state, start=start, end=end, now=now, page_size=self._settings.page_size, held=held
             )
             crawl = Crawl(
-                client, stage, reader, what=f"mail of {month}", now=now, checkpoint=checkpoint, progress=progress,
+                client,
+                stage,
+                reader,
+                Lanes(folder),
+                what=f"mail of {month}",
+                now=now,
+                checkpoint=checkpoint,
+                progress=progress,
                 planned=True,
-            )  # fmt: skip
+            )
             plan, records = await crawl.run(scope.mailboxes, min(end, now))
         done = {mailbox for mailbox, record in records.items() if record.outcome is Outcome.DONE}
         since = {mailbox: reader.since(mailbox) for mailbox in done}
@@ -127,9 +135,16 @@ class GraphSource:
         async with open_graph(self._settings, self._patience, require=CALENDAR_ROLES) as client:
             reader = CalendarReader(client, stage, start, end)
             crawl = Crawl(
-                client, stage, reader, what=what, now=self._now(), checkpoint=checkpoint, progress=progress,
+                client,
+                stage,
+                reader,
+                Lanes(scratch.parent),
+                what=what,
+                now=self._now(),
+                checkpoint=checkpoint,
+                progress=progress,
                 planned=False,
-            )  # fmt: skip
+            )
             _, records = await crawl.run(scope.mailboxes, end)
         return _staged(records, settle=partial(_discard, scratch))
 

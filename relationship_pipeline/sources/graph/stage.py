@@ -81,7 +81,7 @@ class Stage:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
         except FileNotFoundError:
-            raise _gone() from None
+            raise tree_is_gone() from None
         self._parts: dict[str, list[Path]] = {}
         for path in sorted(folder.iterdir()):
             if path.name.startswith(TEMP_PREFIX):
@@ -151,8 +151,9 @@ class Stage:
         try:
             put_bytes(path, content, make_parents=False)
         except FileNotFoundError:
-            raise _gone() from None
+            raise tree_is_gone() from None
 
 
-def _gone() -> ConsentRefused:
+def tree_is_gone() -> ConsentRefused:
+    """What a crawl ends with when its epoch was erased under it."""
     return ConsentRefused("the consent this run started under has ended: its files are gone")

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.sources.graph.stage import tree_is_gone
+
 FOLDERS_REMEMBERED = timedelta(days=7)
 
 _SCHEMA = """
@@ -41,12 +44,19 @@ class CrawlState:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=30)) as connection:
-            self._path.chmod(0o600)
-            connection.execute("pragma secure_delete = on")
-            connection.executescript(_SCHEMA)
-            with connection:
-                yield connection
+        try:
+            with closing(sqlite3.connect(self._path, timeout=30)) as connection:
+                self._path.chmod(0o600)
+                connection.execute("pragma secure_delete = on")
+                connection.executescript(_SCHEMA)
+                with connection:
+                    yield connection
+        except (sqlite3.DatabaseError, FileNotFoundError) as error:
+            if not self._path.parent.exists():
+                raise tree_is_gone() from None
+            raise PipelineError(
+                f"stage/{self._path.name} cannot be used ({error}); remove it and run this again"
+            ) from None
 
     def folders(self, mailbox: str, now: datetime) -> dict[str, str] | None:
         """Special folder ids with their class, None where they were not asked for lately."""

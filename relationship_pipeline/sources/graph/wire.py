@@ -114,6 +114,18 @@ class Folder(msgspec.Struct, gc=False):
     kind: str | None = msgspec.field(name="@odata.type", default=None)
 
 
+class BatchPart(msgspec.Struct):
+    """One answer within a batch (graph.md 3.2); parts come in any order."""
+
+    id: str
+    status: int
+    body: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Batch(msgspec.Struct):
+    responses: list[BatchPart]
+
+
 class DirectoryObject(msgspec.Struct, gc=False):
     """A user, or a member of a group or role of any kind (graph.md 1.6)."""
 
@@ -205,6 +217,14 @@ def object_decoder(kind: type[Row]) -> Callable[[bytes], Row]:
     return decode
 
 
+def decode_batch(body: bytes) -> dict[str, BatchPart]:
+    """The parts of a batch by id. Raises BadPage."""
+    try:
+        return {part.id: part for part in _BATCH.decode(body).responses}
+    except (msgspec.DecodeError, RecursionError):
+        raise BadPage("not_a_batch") from None
+
+
 def error_code(body: bytes) -> str:
     """Graph's error code, or "" where the body is no Graph error (HTML, empty, cut)."""
     try:
@@ -212,6 +232,9 @@ def error_code(body: bytes) -> str:
     except (msgspec.DecodeError, RecursionError):
         return ""
     return (error if isinstance(error, str) else error.code if error else None) or ""
+
+
+_BATCH = msgspec.json.Decoder(_Batch)
 
 
 def instants(texts: Sequence[str | None]) -> pa.Array:

@@ -14,6 +14,7 @@ import pytest
 from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.sources.base import ReadScope, Staged
 from relationship_pipeline.sources.graph.faults import UntrustedNextLink
+from relationship_pipeline.sources.graph.lanes import Lanes
 from relationship_pipeline.sources.graph.source import GraphSource
 from relationship_pipeline_tests.sources.graph.scripted import (
     QUICK,
@@ -346,6 +347,19 @@ def test_a_giant_mailbox_is_read_by_days_with_at_most_four_requests_at_once(
     assert graph.most_in_flight[ALICE] == 4 and graph.most_in_flight[BOB] <= 2
     windows = {request.query["$filter"] for request in graph.asked("messages", ALICE)}
     assert len(windows) >= 31
+
+
+def test_two_crawls_at_once_leave_a_mailbox_at_four_requests(
+    graph: ScriptedGraph, crawl: Crawl, stage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relationship_pipeline.sources.graph.mail.GIANT", 100)
+    graph.mailboxes, graph.delay = {ALICE: mailbox_of(300)}, 0.02
+    other = Lanes(stage)
+    assert other.take()
+    assert items(crawl()) == expected(graph, ALICE)
+    assert graph.most_in_flight[ALICE] == 2
+    assert other.take() and not Lanes(stage).take(), "the crawl gave its pair back"
+    other.give_back()
 
 
 def test_a_folder_remembered_is_not_asked_for_again(graph: ScriptedGraph, crawl: Crawl) -> None:

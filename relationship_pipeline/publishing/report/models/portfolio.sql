@@ -1,4 +1,4 @@
--- Records by kind and state of health, now.
+-- Records by kind and state of health, now; without those whose health was not computed.
 -- grain: record_type, health_state; inputs: contact_kpis, account_kpis, opportunity_kpis, lead_kpis
 with records as (
     select
@@ -24,8 +24,9 @@ with records as (
 
 select
     record_type,
-    coalesce(health_state, 'not_enough_info') as health_state,
+    health_state,
     count(*) as records
 from records
+where health_state is not null
 group by all
 order by all

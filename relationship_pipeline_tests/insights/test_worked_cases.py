@@ -1,0 +1,247 @@
+"""Cases with numbers worked out by hand from product.md 6-8, and what makes a month stale."""
+
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relationship_pipeline.domain import health
+from relationship_pipeline.insights.build import build_kpis, build_month, build_who_knows_whom
+from relationship_pipeline.lake.engine import sql
+from relationship_pipeline.schemas import PUBLISHED
+from relationship_pipeline.settings import HealthSettings
+from relationship_pipeline_tests.factories import email, meeting, oid, user, write_crm, write_export
+from relationship_pipeline_tests.insights.pipeline import build_all, collect, read_table
+
+AS_OF = datetime(2025, 4, 20, 12, tzinfo=UTC)
+MONTHS = ["2025-02", "2025-03", "2025-04"]
+MEGAN, ALEX, LIDIA = "megan@contoso.com", "alex@contoso.com", "lidia@contoso.com"
+ANA, BERT = "ana@fabrikam.com", "bert@fabrikam.com"
+
+
+def at(month, number, hour=9, minute=0):
+    return datetime(2025, month, number, hour, minute, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """Write rows as an export (and a CRM folder), collect them, give the context of builds."""
+
+    def lake(messages=(), events=(), *, crm=None, months=MONTHS, root="data"):
+        export = write_export(
+            tmp_path / "export",
+            Message_v1=list(messages),
+            CalendarView_v0=list(events),
+            User_v1=[user(MEGAN), user(ALEX), user(LIDIA)],
+        )
+        folder = write_crm(tmp_path / "crm", **crm) if crm else None
+        return collect(tmp_path / root, export, months, internal_domains=["contoso.com"], as_of=AS_OF, crm=folder)
+
+    return lake
+
+
+def only(rows, **wanted):
+    (row,) = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    return row
+
+
+def test_half_an_hour_with_three_of_ours_and_two_of_theirs_is_90_and_30_minutes(lake):
+    """N10."""
+    people = [(MEGAN, "accepted"), (ALEX, "accepted"), (ANA, "accepted"), (BERT, "none")]
+    events = meeting([MEGAN, ALEX, LIDIA], organizer=LIDIA, attendees=people, start=at(3, 5), uid="one")
+    tables = build_all(lake(events=events), AS_OF)
+    for row in (
+        only(tables["contact_kpis"], contact_email=ANA),
+        only(tables["account_kpis"], account_id="fabrikam.com"),
+    ):
+        assert (row["team_minutes"], row["customer_minutes"], row["meetings_sent"]) == (90.0, 30.0, 1)
+
+
+def test_three_mails_and_one_reply_are_three_answered_by_one(lake):
+    """N8, across a month's end."""
+    mails = [
+        mail
+        for number, moment in enumerate([at(2, 27), at(2, 28), at(3, 1)])
+        for mail in email([MEGAN], sender=ANA, to=[MEGAN], at=moment, conversation="c", message_id=f"<q{number}@x>")
+    ]
+    mails += email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 2), conversation="c", message_id="<a@x>")
+    row = only(build_all(lake(mails), AS_OF)["contact_kpis"], contact_email=ANA)
+    assert (row["replies_by_us"], row["response_rate_by_us"], row["median_response_hours_by_us"]) == (1, 1.0, 48.0)
+    assert (row["conversations_started_by_us"], row["conversations_started_by_them"]) == (0, 1)
+
+
+CRM_ROWS = {
+    "accounts": [{"accountid": "ac1", "name": "Fabrikam", "_primarycontactid_value": "co1"}],
+    "contacts": [
+        {"contactid": "co1", "fullname": "Ana", "emailaddress1": ANA, "_parentcustomerid_value": "ac1"},
+        {"contactid": "co2", "fullname": "Bert", "emailaddress1": BERT, "_parentcustomerid_value": "ac1"},
+    ],
+    "leads": [{"leadid": "le1", "fullname": "Dora", "emailaddress1": "dora@x.example", "_ownerid_value": MEGAN}],
+    "stakeholders": [{"record_type": "lead", "record_id": "le1", "contactid": "co2"}],
+    "opportunities": [
+        {"opportunityid": "op1", "_parentaccountid_value": "ac1", "_ownerid_value": oid(MEGAN), "statecode": 0},
+        {"opportunityid": "op2", "_parentaccountid_value": "ac1", "_ownerid_value": oid(MEGAN), "statecode": 1},
+    ],
+}
+
+
+def call(number, caller, callee, regarding=None):
+    return {
+        "activityid": f"ca{number}",
+        "from_address": caller,
+        "to_addresses": callee,
+        "directioncode": "true",
+        "actualstart": "2025-03-05T10:00:00Z",
+        "actualdurationminutes": 10,
+        "_regardingobjectid_value": regarding,
+        "regarding_type": "opportunity" if regarding else None,
+    }
+
+
+def test_a_call_by_a_non_owner_to_a_leads_stakeholder_does_not_count_for_the_lead(lake):
+    calls = [call(1, ALEX, BERT), call(2, MEGAN, BERT)]
+    tables = build_all(lake(crm=CRM_ROWS | {"phonecalls": calls}), AS_OF)
+    assert only(tables["lead_kpis"], lead_id="le1")["phone_calls_made"] == 1
+    assert only(tables["contact_kpis"], contact_email=BERT)["phone_calls_made"] == 2
+
+
+def test_the_primary_contact_counts_for_an_opportunity_only_regarding_it_and_with_the_team(lake):
+    events = [
+        copy
+        for colleague, uid, day in ((MEGAN, "by-team", 5), (ALEX, "by-other", 6), (MEGAN, "not-regarding", 7))
+        for copy in meeting(
+            [colleague],
+            organizer=colleague,
+            attendees=[(ANA, "accepted")],
+            start=at(3, day),
+            minutes=60,
+            uid=uid,
+        )
+    ]
+    appointments = [
+        {
+            "globalobjectid": row["iCalUId"],
+            "scheduledstart": row["start"]["dateTime"].rstrip("Z") + "Z",
+            "_regardingobjectid_value": "op1",
+            "regarding_type": "opportunity",
+        }
+        for row in events[:2]
+    ]
+    tables = build_all(lake(events=events, crm=CRM_ROWS | {"appointments": appointments}), AS_OF)
+    assert only(tables["opportunity_kpis"], opportunity_id="op1")["meetings_sent"] == 1
+    assert only(tables["opportunity_kpis"], opportunity_id="op2")["health_state"] == "not_applicable"
+
+
+def test_months_in_any_order_give_the_same_tables_and_a_second_build_writes_nothing(lake):
+    """B5, B8."""
+    mails = [
+        *email([MEGAN, ALEX], sender=ANA, to=[MEGAN], at=at(2, 28, 23, 59), message_id="<border@x>"),
+        *email([LIDIA], sender=ANA, to=[LIDIA, MEGAN], at=at(3, 1, 0, 1), message_id="<border@x>"),
+    ]
+    forward = lake(mails, root="one")
+    backward = lake(mails, months=MONTHS[::-1], root="two")
+    for month in MONTHS:
+        build_month(forward, month)
+    built = {"one": build_all(forward, AS_OF), "two": build_all(backward, AS_OF)}
+    for tables in built.values():
+        for row in (*tables["contact_kpis"], *tables["account_kpis"], *tables["batches"]):
+            row.pop("updated_at", None)
+            row.pop("read_at", None)
+    assert built["one"] == built["two"]
+    first = build_kpis(forward, AS_OF)
+    assert build_kpis(forward, AS_OF) == first
+
+
+def test_a_month_is_derived_again_only_when_someone_in_it_changes_sides(lake):
+    mails = email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 2), message_id="<a@x>")
+    context = lake(mails)
+    before = {month: build_month(context, month) for month in MONTHS}
+    stranger = pa.table({"domain": pa.array(["contoso.com", "nobody.example"])})
+    after = {month: build_month(replace(context, internal_domains=stranger), month) for month in MONTHS}
+    assert {month: manifest.files for month, manifest in after.items()} == {
+        month: manifest.files for month, manifest in before.items()
+    }
+    inside = pa.table({"domain": pa.array(["contoso.com", "fabrikam.com"])})
+    changed = build_month(replace(context, internal_domains=inside), "2025-03")
+    assert changed.files != before["2025-03"].files
+
+
+def test_built_tables_have_the_published_columns_and_types(lake):
+    import pyarrow.parquet as pq
+
+    context = lake(email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 2), message_id="<a@x>"))
+    for table, manifest in (build_kpis(context, AS_OF) | build_who_knows_whom(context, AS_OF)).items():
+        (path,) = manifest.paths(context.layout.insight(table))
+        found = [(field.name, field.type) for field in pq.read_schema(path)]
+        assert found == [(field.name, field.type) for field in PUBLISHED[table].schema]
+
+
+def test_only_colleagues_who_may_introduce_are_shown(lake):
+    """K2, K5."""
+    mails = [
+        *email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 2), message_id="<a@x>"),
+        *email([ALEX], sender=ALEX, to=[ANA], at=at(3, 3), message_id="<b@x>"),
+        *email([LIDIA], sender=ANA, to=[LIDIA], at=at(3, 4), message_id="<c@x>"),
+    ]
+    context = lake(mails)
+    rows = [row | {"may_introduce": row["address"] != ALEX} for row in context.people.to_pylist()]
+    context = replace(context, people=pa.Table.from_pylist(rows, schema=context.people.schema))
+    manifests = build_who_knows_whom(context, AS_OF)
+    shown = read_table(context, "who_knows_whom", manifests["who_knows_whom"])
+    assert [(row["contact_email"], row["rank"], row["colleague_email"]) for row in shown] == [(ANA, 1, MEGAN)]
+    parts = read_table(context, "strength_components", manifests["strength_components"])
+    assert sum(row["points"] for row in parts) == shown[0]["strength"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    activity=st.floats(0, 200),
+    silent=st.integers(0, 366),
+    sides=st.tuples(st.integers(0, 50), st.integers(0, 50)),
+    ours=st.tuples(st.integers(0, 9), st.integers(0, 9), st.floats(0, 168)),
+    theirs=st.tuples(st.integers(0, 9), st.integers(0, 9), st.floats(0, 168)),
+    counts=st.tuples(st.integers(0, 30), st.integers(0, 90), st.integers(0, 60)),
+)
+def test_the_macros_of_health_agree_with_its_definition(activity, silent, sides, ours, theirs, counts):
+    inputs = health.HealthInputs(
+        activity, silent, *sides,
+        answered_by_us=ours[0], asked_by_them=ours[1], hours_by_us=ours[2],
+        answered_by_them=theirs[0], asked_by_us=theirs[1], hours_by_them=theirs[2],
+    )  # fmt: skip
+    constants = asdict(health.DEFAULT_CONSTANTS) | HealthSettings().model_dump()
+    with duckdb.connect() as engine:
+        engine.execute(sql("relationship_pipeline.insights", "health_macros")).fetchall()
+        values = asdict(inputs) | {"recent": counts[0], "base": counts[1], "gap": counts[2], "k": constants}
+        (found,) = engine.execute(
+            """select
+                activity_share($activity, $k), recency_share($days_since_last, $k), engagement_share($ours, $theirs),
+                responsiveness_share(
+                    answering($answered_by_us, $asked_by_them, $hours_by_us, $k),
+                    answering($answered_by_them, $asked_by_us, $hours_by_them, $k), $k),
+                health_trend($recent, $base, $days_since_last, $gap, $k)""",
+            values,
+        ).fetchall()
+    assert found[:4] == pytest.approx(tuple(health.shares(inputs, 7).values()))
+    assert found[4] == health.trend(counts[0], counts[1], silent, counts[2], health.DEFAULT_CONSTANTS)
+
+
+def test_silence_raises_alerts_at_three_and_eight_times_the_usual_gap(lake):
+    mails = [
+        mail
+        for contact, last in ((ANA, 14), (BERT, 2))
+        for number in range(4)
+        for mail in email(
+            [MEGAN],
+            sender=MEGAN,
+            to=[contact],
+            at=at(4, last) - timedelta(days=2 * number),
+            message_id=f"<{contact}-{number}>",
+        )
+    ]
+    alerts = build_all(lake(mails), AS_OF)["alerts"]
+    kinds = {row["record_id"]: row["kind"] for row in alerts if row["record_type"] == "contact"}
+    assert kinds == {BERT: "lapsed"}
