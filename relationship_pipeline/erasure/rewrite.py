@@ -173,6 +173,7 @@ def adjusted(
     """The quality record (B9) after a rewrite: what follows from rows is counted anew, and the sum with it. Drops by
     reason other than `meeting_message` were never kept by mailbox, so they stay as they were counted."""
     record = dict(quality)
+    record.pop("by_day", None)
     for name in ("distinct_emails", "distinct_meetings", "duplicates", "clock_corrected"):
         if name in record and name in after:
             record[name] += after[name] - before[name]

@@ -210,6 +210,7 @@ def _email_quality(
         "left_out_copies": counts["left_out_copies"],
         "unresolved_addresses": counts["unresolved_addresses"],
         "clock_corrected": counts["clock_corrected"],
+        "by_day": [copies for (copies,) in engine.execute(_model("copies_by_day")).fetchall()],
         "kept_earlier": counts["kept_earlier"],
         **_reading(staged, reasons),
     }

@@ -26,14 +26,16 @@ def guarded(settings: Settings, work: Callable[[], T]) -> T:
         return work()
     except dg.Failure as error:
         failure = error
-    except PipelineError as error:
-        failure = dg.Failure(str(error), allow_retries=isinstance(error, TryAgain))
     except Exception as error:
-        failure = dg.Failure(
-            f"unexpected {type(error).__name__} at {_place(error)}; its text, which could name people, is withheld",
-            allow_retries=False,
-        )
+        failure = dg.Failure(one_line(error), allow_retries=isinstance(error, TryAgain))
     raise failure
+
+
+def one_line(error: Exception) -> str:
+    """What may be said of an error where Dagster keeps it: our own errors' line, else only type and place."""
+    if isinstance(error, PipelineError):
+        return str(error)
+    return f"unexpected {type(error).__name__} at {_place(error)}; its text, which could name people, is withheld"
 
 
 def check_home(settings: Settings) -> None:

@@ -14,10 +14,9 @@ import pytest
 from relationship_pipeline.domain.erasure import ErasureState
 from relationship_pipeline.erasure.certificate import verify_certificate
 from relationship_pipeline.erasure.progress import ErasureProgress
-from relationship_pipeline.erasure.run import run_erasure
 from relationship_pipeline.erasure.steps import STEPS
 from relationship_pipeline_tests.erasure.lived_in import Home, consented, live_in
-from relationship_pipeline_tests.erasure.motor import is_gone
+from relationship_pipeline_tests.erasure.motor import carry_to_end, is_gone
 from relationship_pipeline_tests.faults import Forker, forker
 
 SEED = 23
@@ -51,7 +50,7 @@ def killed(fork: Forker, home: Home, *, at: int | None = None, kill: str = "") -
 
 
 def assert_ends_erased(home: Home, what: object) -> None:
-    erasure = run_erasure(home.deletion())
+    erasure = carry_to_end(home.deletion())
     assert erasure.state is ErasureState.CLOSED, (what, erasure.blocked)
     assert is_gone(home), what
     kinds = sorted(verify_certificate(path)["kind"] for path in home.layout.certificates.iterdir())

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from relationship_pipeline import operations
-from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.errors import PipelineError, TryAgain
 from relationship_pipeline.operations import Work
 from relationship_pipeline.orchestration.checks import EMAIL_CHECKS, email_checks
-from relationship_pipeline.orchestration.guard import guarded
+from relationship_pipeline.orchestration.guard import guarded, one_line
 from relationship_pipeline.orchestration.metadata import month_metadata
 from relationship_pipeline.settings import Settings
 
@@ -24,22 +24,31 @@ TRY_AGAIN = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTI
 
 
 def materialize_months(
-    context: dg.AssetExecutionContext, settings: Settings, work_on: Callable[[Work, str], "Manifest"]
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    work_on: Callable[[Work, str], "Manifest"],
+    schema: str | None = None,
 ) -> dict[str, "Manifest"]:
-    """Do the months of this run one by one; a month that fails does not stop the others, but fails the run at its end."""
+    """Do the months of this run one by one; a month that fails does not stop the others, but fails the run at its end.
+    `schema` names the table's schema in schemas.py, for the catalog."""
+    from relationship_pipeline import schemas
+
     work = Work(settings, context.log.info)
     done: dict[str, Manifest] = {}
-    failed: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
     for month in context.partition_keys:
         try:
             manifest = work_on(work, month)
-        except PipelineError as error:
-            failed[month] = str(error)
+        except Exception as error:
+            failed[month] = error
             continue
         done[month] = manifest
-        context.add_asset_metadata(month_metadata(manifest), partition_key=month)
+        metadata = month_metadata(manifest, getattr(schemas, schema) if schema else None)
+        context.add_asset_metadata(metadata, partition_key=month)
     if failed:
-        raise PipelineError("; ".join(f"{month}: {reason}" for month, reason in failed.items()))
+        retry = any(isinstance(error, TryAgain) for error in failed.values())
+        lines = "; ".join(f"{month}: {one_line(error)}" for month, error in failed.items())
+        raise (TryAgain if retry else PipelineError)(lines)
     return done
 
 
@@ -71,7 +80,7 @@ def collect_assets(settings: Settings, months: dg.PartitionsDefinition) -> list[
     def email_metadata(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One row for each copy of an email received in the month: keys, times, sender, recipients, mailbox and folder
         class; never subject or body. The base of every count; nobody queries it directly (V2)."""
-        done = guarded(settings, lambda: materialize_months(context, settings, operations.collect_emails))
+        done = guarded(settings, lambda: materialize_months(context, settings, operations.collect_emails, "EMAIL"))
         return dg.MaterializeResult(check_results=email_checks(done))
 
     @dg.asset(
@@ -86,7 +95,7 @@ def collect_assets(settings: Settings, months: dg.PartitionsDefinition) -> list[
     def meeting_metadata(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One row for each copy of a meeting that starts in the month: organizer, attendees with their answers, start
         and end; never title, text or place. Private meetings are left out by default (B6)."""
-        guarded(settings, lambda: materialize_months(context, settings, operations.collect_meetings))
+        guarded(settings, lambda: materialize_months(context, settings, operations.collect_meetings, "MEETINGS"))
         return dg.MaterializeResult()
 
     @dg.asset(
