@@ -73,10 +73,6 @@ class MeetingSettings(Section):
     include_private: bool = False
 
 
-class CollectionSettings(Section):
-    keep_bcc: bool = False
-
-
 class HealthSettings(Section):
     """Product.md 7. `good_from` and `fair_from` are the lower ends; a neighbour's upper end moves with them."""
 
@@ -149,7 +145,6 @@ class Settings(BaseSettings):
     opt_out: OptOutSettings = OptOutSettings()
     scope: ScopeSettings = ScopeSettings()
     meetings: MeetingSettings = MeetingSettings()
-    collection: CollectionSettings = CollectionSettings()
     health: HealthSettings = HealthSettings()
     publish: PublishSettings = PublishSettings()
     storage: StorageSettings = StorageSettings()

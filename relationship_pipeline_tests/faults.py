@@ -57,6 +57,8 @@ class Counter:
         if not isinstance(path, str | os.PathLike) or not os.fspath(path).startswith(self.root):
             return
         self.calls += 1
+        if self.at is not None and self.calls > self.at:
+            return  # what an error was answered with is not what was hit
         phase = f"{event} {describe(Path(os.fspath(path)).relative_to(self.root))}"
         self.armed = False
         os.pwrite(self.journal, json.dumps({"calls": self.calls, "phase": phase}).encode().ljust(256), 0)

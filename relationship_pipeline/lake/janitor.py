@@ -1,18 +1,20 @@
-"""What killed processes left behind, removed at every start (reliability.md 5.2): only names of our own patterns, and
-only where the lock of that work is free."""
+"""What killed processes left behind, removed at every start (reliability.md 5.2), and months that have become too old:
+only names of our own patterns, and only where the lock of that work is free."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.domain.months import add_months, month_of
 from relationship_pipeline.durable import TEMP_PREFIX
 from relationship_pipeline.errors import BadLake
 from relationship_pipeline.lake.engine import SPILL_LOCK
-from relationship_pipeline.lake.manifest import read_manifest
+from relationship_pipeline.lake.manifest import MANIFEST, read_manifest
 from relationship_pipeline.lake.writer import sweep_folder
 from relationship_pipeline.layout import EpochLayout, Layout
 
@@ -27,6 +29,24 @@ def sweep(layout: Layout) -> int:
         if root.is_dir() and not root.name.startswith("."):
             epoch = layout.epoch(root.name)
             removed += _sweep_tables(layout, epoch) + _sweep_stage(epoch) + _sweep_spill(epoch)
+    return removed
+
+
+def drop_old_months(layout: Layout, epoch: EpochLayout, as_of: datetime) -> int:
+    """Remove the lake's months that left the 12-month window of `as_of` a month ago or longer (B1); returns how many
+    folders went. A month that somebody works on stays until the next time."""
+    oldest = add_months(month_of(as_of), -13)
+    removed = 0
+    for folder in sorted(epoch.lake.glob("*/month=*")):
+        month = folder.name.partition("=")[2]
+        if month >= oldest:
+            continue
+        with _if_free(layout.table_lock(folder.parent.name, month)) as free:
+            if free:
+                # the manifest first, so that nothing is named that is gone
+                (folder / MANIFEST).unlink(missing_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
     return removed
 
 

@@ -29,13 +29,22 @@ def backup_store(settings: Settings) -> BackupStore:
 
 @within_epoch
 def make_backup(work: Work) -> Mapping[str, int]:
-    """Seal what the lake has committed (W2); bytes of the new file, and how many there are now."""
+    """Seal what the lake has committed (W2), without the months that are too old to be kept (B1), and remove backups that
+    are. `bytes` of the new file, `backups` there are now, `old_backups` and `old_months` (folders) that went."""
     from relationship_pipeline.erasure import backups
+    from relationship_pipeline.lake.janitor import drop_old_months
 
-    store = backup_store(work.settings)
+    layout, store = work.settings.layout, backup_store(work.settings)
     record = work.ledger.require(Purpose.DERIVE)
-    path = backups.make_backup(work.settings.layout, store, record.epoch, datetime.now(UTC))
-    return {"bytes": path.stat().st_size, "backups": len(store.sealed(record.epoch))}
+    old_months = drop_old_months(layout, layout.epoch(record.epoch), work.settings.now())
+    path = backups.make_backup(layout, store, record.epoch, datetime.now(UTC))
+    old_backups = purge_backups(work.settings)["removed"]
+    return {
+        "bytes": path.stat().st_size,
+        "backups": len(store.sealed(record.epoch)),
+        "old_backups": old_backups,
+        "old_months": old_months,
+    }
 
 
 def purge_backups(settings: Settings) -> Mapping[str, int]:

@@ -12,7 +12,7 @@ from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.durable import TEMP_PREFIX
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.lake.engine import open_engine
-from relationship_pipeline.lake.janitor import sweep
+from relationship_pipeline.lake.janitor import drop_old_months, sweep
 from relationship_pipeline_tests import factories as make
 from relationship_pipeline_tests.collecting import SmallLake
 
@@ -43,6 +43,17 @@ def test_temp_files_and_parts_that_no_manifest_names_go(lake):
         [*(file.name for file in manifest.files), "manifest.json"]
     )
     assert lake.rows("email", "2026-03") == rows
+
+
+def test_b1_a_month_leaves_the_lake_a_month_after_it_left_the_window(lake):
+    lake.emails()
+    folder = lake.epoch.month("email", "2026-03")
+    assert drop_old_months(lake.layout, lake.epoch, datetime(2027, 4, 30, 23, tzinfo=UTC)) == 0
+    with locked(lake.layout.table_lock("email", "2026-03")):
+        assert drop_old_months(lake.layout, lake.epoch, datetime(2027, 5, 1, tzinfo=UTC)) == 0
+    assert folder.exists()
+    assert drop_old_months(lake.layout, lake.epoch, datetime(2027, 5, 1, tzinfo=UTC)) == 1
+    assert not folder.exists()
 
 
 def test_a_month_that_never_committed_is_emptied(lake):

@@ -70,3 +70,12 @@ def test_the_last_gate_covers_every_column_that_names_people() -> None:
             assert "colleague_email" in INTRODUCER_COLUMNS[name]
     for name, (column, _) in INTRODUCERS_BY_KIND.items():
         assert {column, "kind"} <= set(PUBLISHED[name].schema.names)
+
+
+def test_V2_kpis_are_for_the_sales_roles_and_raw_metadata_for_nobody(tmp_path: Path) -> None:
+    tables = {role.name: set(role.tables) for role in roles.list_roles(tenant(tmp_path, {}).ledger)}
+    kpis = {name for name, table in PUBLISHED.items() if table.grant == KPIS}
+    assert kpis <= tables["salesperson"] & tables["sales_manager"]
+    assert tables["guest"] == set()
+    raw = {"message_key", "item_key", "mailbox", "conversation_key", "sender_address", "to_addresses", "cc_addresses"}
+    assert not any(raw & set(table.schema.names) for table in PUBLISHED.values())

@@ -33,8 +33,8 @@ def publish_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
     @dg.asset(deps=[published_insights], group_name="protect", kinds={"aes256"}, owners=OWNERS)
     def backups(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """A sealed copy of the published databases and their manifests, unreadable once the epoch's key is gone, and
-        removed after 30 days at most (W2)."""
+        """A sealed copy of what the lake has committed, unreadable once the epoch's key is gone, and removed after 30
+        days at most (W2). Months that left the window a month ago leave the lake first (B1)."""
         metadata = guarded(settings, lambda: operations.make_backup(Work(settings, context.log.info)))
         return dg.MaterializeResult(metadata=metadata)
 
