@@ -48,7 +48,9 @@ def _machine(settings: Settings) -> Iterator[Finding]:
     existing = next(path for path in (settings.layout.root, *settings.layout.root.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     enough = Verdict.PASS if free >= NEEDED_FREE else Verdict.FAIL
-    yield Finding("disk", enough, f"{free / 2**30:.0f} GiB free below the data directory; a backfill wants 5 GiB or more")
+    yield Finding(
+        "disk", enough, f"{free / 2**30:.0f} GiB free below the data directory; a backfill wants 5 GiB or more"
+    )
     limit = settings.memory_limit or default_memory_limit()
     try:
         with open_engine(existing, memory_limit=limit, threads=settings.threads) as engine:

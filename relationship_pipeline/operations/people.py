@@ -22,9 +22,7 @@ def erase_person(work: Work, address: str, *, everywhere: bool) -> str:
     from relationship_pipeline.erasure.person import request_erasure
 
     record = work.ledger.require(Purpose.DERIVE)
-    request = request_erasure(
-        work.settings.layout, record.epoch, address, everywhere=everywhere, now=datetime.now(UTC)
-    )
+    request = request_erasure(work.settings.layout, record.epoch, address, everywhere=everywhere, now=datetime.now(UTC))
     return erase_requested_person(work, request)
 
 

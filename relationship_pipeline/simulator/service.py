@@ -223,7 +223,9 @@ class GraphService:
         entry = self._entry("POST", "/$batch", "batch", "", headers)
         try:
             parts = {str(part["id"]): part for part in msgspec.json.decode(body)["requests"]}
-            asked = {key: (str(part["url"]), [str(k) for k in part.get("dependsOn", ())]) for key, part in parts.items()}
+            asked = {
+                key: (str(part["url"]), [str(k) for k in part.get("dependsOn", ())]) for key, part in parts.items()
+            }
             whole = 0 < len(parts) <= _BATCH_CAP and all(k in parts for _, needs in asked.values() for k in needs)
         except (msgspec.DecodeError, KeyError, TypeError):
             whole = False

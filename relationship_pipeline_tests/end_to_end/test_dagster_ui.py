@@ -101,7 +101,9 @@ def test_a_backfill_from_the_ui_publishes_what_the_command_publishes_one_failed_
 
 @pytest.mark.soak
 @pytest.mark.parametrize("ui", [{"RELATIONSHIP_EXECUTOR": "multiprocess"}], indirect=True)
-def test_the_multiprocess_executor_gives_the_same_tables(ui: tuple[Ui, dict[str, str]], company: dict[str, str]) -> None:
+def test_the_multiprocess_executor_gives_the_same_tables(
+    ui: tuple[Ui, dict[str, str]], company: dict[str, str]
+) -> None:
     running, environment = ui
     assert backfill(running) == DONE
     build = running.launch_job("build_insights")

@@ -58,7 +58,9 @@ def lake(data: Path) -> dict[str, set[str]]:
     for folder in (*data.glob("epochs/*/lake/*/month=*"), *data.glob("epochs/*/lake/*/current")):
         manifest = json.loads((folder / "manifest.json").read_text())
         named = {file["name"] for file in manifest["files"]}
-        assert {path.name for path in folder.iterdir()} == named | {"manifest.json"}, f"leftovers in {folder.parent.name}"
+        assert {path.name for path in folder.iterdir()} == named | {"manifest.json"}, (
+            f"leftovers in {folder.parent.name}"
+        )
         standing[f"{folder.parent.name}/{folder.name}"] = named
     return standing
 

@@ -94,7 +94,9 @@ def test_b2_the_cap_marks_the_big_months_partial_with_exact_numbers(
         assert batch["distinct_emails"] == min(emails, 1000)
         assert batch["status"] == ("partial" if emails > 1000 else "complete")
         assert batch["copies_read"] == whole[batch["month"]]["copies_read"]
-    assert {row["computation_accuracy"] for row in rows("select computation_accuracy from contact_kpis", **capped)} == {"partial"}
+    assert {row["computation_accuracy"] for row in rows("select computation_accuracy from contact_kpis", **capped)} == {
+        "partial"
+    }
 
 
 def test_a_reader_keeps_its_version_while_others_publish(company: dict[str, str]) -> None:
