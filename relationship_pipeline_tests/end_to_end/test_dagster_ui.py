@@ -54,6 +54,7 @@ def backfill(ui: Ui, months: tuple[str, ...] = MONTHS) -> str:
     return ui.wait_for(lambda: ui.backfill_status(launched))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("ui", [{"consented": False}], indirect=True)
 def test_c4_partitions_launched_without_consent_refuse_and_read_nothing(ui: tuple[Ui, dict[str, str]]) -> None:
     running, environment = ui

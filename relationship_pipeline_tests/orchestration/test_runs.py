@@ -1,0 +1,75 @@
+"""Runs through Dagster in this process: refusals, a wrong home, and what Dagster keeps of an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from relationship_pipeline.data_dir import prepare
+from relationship_pipeline.domain.consent import ConsentLevel
+from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.operations import provide_consent
+from relationship_pipeline.orchestration.guard import guarded
+from relationship_pipeline.orchestration.run import backfill
+from relationship_pipeline.settings import Settings, load_settings
+from relationship_pipeline_tests.end_to_end.small_company import MONTHS, write_company
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    for name, value in write_company(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DAGSTER_HOME", "set by each run")
+    ready = load_settings()
+    prepare(ready)
+    return ready
+
+
+def test_c4_a_partition_without_consent_refuses_in_one_line_and_reads_nothing(settings: Settings) -> None:
+    outcome = backfill(settings, MONTHS[:1], lambda line: None)
+    (line,) = outcome.failed.values()
+    assert "consent" in line
+    assert not settings.layout.epochs.exists()
+
+
+def test_b1_a_partition_outside_the_window_ends_with_one_line(settings: Settings) -> None:
+    settings.layout.first_month.write_text("2025-01\n")
+    provide_consent(settings, "someone", ConsentLevel.IDENTIFIABLE, ())
+    outcome = backfill(settings, ["2025-02", MONTHS[0]], lambda line: None)
+    assert "outside the collection window" in outcome.failed["2025-02"]
+    assert outcome.landed == [MONTHS[0]]
+    assert outcome.published
+
+
+def test_another_dagster_home_is_refused_in_one_line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "/somewhere/else")
+    with pytest.raises(dg.Failure, match="DAGSTER_HOME"):
+        guarded(settings, lambda: None)
+
+
+def test_the_text_of_an_unexpected_error_never_reaches_dagster(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.layout.dagster_home))
+
+    def stumble() -> None:
+        raise KeyError("alice@contoso.com")
+
+    with pytest.raises(dg.Failure) as caught:
+        guarded(settings, stumble)
+    assert "alice" not in str(caught.value.description)
+    assert "KeyError" in str(caught.value.description)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_our_own_errors_keep_their_line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.layout.dagster_home))
+
+    def refuse() -> None:
+        raise PipelineError("the disk is full; make room")
+
+    with pytest.raises(dg.Failure, match="make room"):
+        guarded(settings, refuse)
