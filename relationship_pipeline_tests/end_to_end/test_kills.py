@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from relationship_pipeline_tests.command import succeed
+from relationship_pipeline_tests.command import PROGRAM, succeed
 from relationship_pipeline_tests.end_to_end.small_company import write_company
 from relationship_pipeline_tests.end_to_end.tables import published
 from relationship_pipeline_tests.faults import Forker, forker
@@ -97,19 +103,51 @@ def report(bench: Bench, phases: Counter[str], *, seed: int | None) -> None:
     print(json.dumps({"seed": seed, "calls": bench.calls, "hits": sum(phases.values()), "phases": phases}, indent=1))
 
 
-def test_published_tables_after_a_killed_backfill_equal_an_undisturbed_one(tmp_path: Path) -> None:
-    """The whole way: killed in collection and in publishing, then run again through Dagster."""
-    settings = {**write_company(tmp_path), "FAULT_MONTH": "2026-03"}
-    calm = {**settings, "RELATIONSHIP_DATA_DIR": str(tmp_path / "calm")}
-    disturbed = {**settings, "RELATIONSHIP_DATA_DIR": str(tmp_path / "disturbed")}
-    months = ("--from", "2026-01", "--to", "2026-04")
+def kill_backfills(folder: Path, kills: int, seed: int) -> None:
+    """Start the same backfill again and again, kill -9 its whole process group at a random time of the measured span, let
+    one end undisturbed, and compare what is published with a run that nobody disturbed."""
+    settings = write_company(folder)
+    months = ("--from", "2026-01", "--to", "2026-02")
+    calm = {**settings, "RELATIONSHIP_DATA_DIR": str(folder / "calm")}
+    disturbed = {**settings, "RELATIONSHIP_DATA_DIR": str(folder / "disturbed")}
     for environment in (calm, disturbed):
         succeed("consent", "provide", "--admin", "someone", **environment)
+    started = time.monotonic()
     succeed("backfill", *months, **calm)
-    with forker(tmp_path) as fork:
-        for work, at in (("collect_month", 40), ("collect_month", 90)):
-            assert fork.trial(work, tmp_path / "disturbed", disturbed, at=at).status == KILLED
-        succeed("backfill", *months, **disturbed)
-        assert fork.trial("publish_insights", tmp_path / "disturbed", disturbed, at=5).status == KILLED
+    span = time.monotonic() - started
+    chance, phases = random.Random(seed), Counter[str]()
+    for _ in range(kills):
+        phases[kill_one(("backfill", *months), disturbed, chance.uniform(0.1, 0.95) * span)] += 1
     succeed("backfill", *months, **disturbed)
+    print(json.dumps({"seed": seed, "kills": kills, "span": round(span, 1), "last line before": phases}, indent=1))
+    assert set(phases) - {"", "ended"}, "no kill fell into the work"
     assert published(**disturbed) == published(**calm)
+
+
+def kill_one(arguments: tuple[str, ...], environment: dict[str, str], after: float) -> str:
+    """Run the command, kill it after so many seconds; the kind of its last progress line, `ended` if it was faster."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        _, said = process.communicate(timeout=after)
+        return "ended"
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        _, said = process.communicate()
+    lines = said.strip().splitlines()
+    return re.sub(r"[0-9][0-9,-]*", "N", lines[-1]) if lines else ""
+
+
+def test_b8_a_backfill_killed_at_random_times_ends_with_the_same_tables(tmp_path: Path) -> None:
+    kill_backfills(tmp_path, kills=10, seed=20261123)
+
+
+@pytest.mark.soak
+def test_b8_a_backfill_killed_two_hundred_times(tmp_path: Path) -> None:
+    kill_backfills(tmp_path, kills=200, seed=7)
