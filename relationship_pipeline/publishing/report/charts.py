@@ -7,6 +7,7 @@ outsider hid in a name. Colours and fonts come from the page's own stylesheet (`
 from __future__ import annotations
 
 import calendar
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ def stacked_by_month(
     months: Sequence[str], series: Mapping[str, Sequence[int]], description: str, *, width: int
 ) -> Chart:
     """Stacked bars over months (`YYYY-MM`), one colour a series in the order given; `width` of its place, in pixels."""
-    import pygal
+    pygal = _pygal()
 
     def draw(narrow: bool) -> Markup:
         size = _size(narrow, PHONE if narrow else width, 220 if narrow else 260)
@@ -55,7 +56,7 @@ def stacked_by_kind(
     kinds: Sequence[str], series: Mapping[str, Sequence[int]], description: str, *, width: int
 ) -> Chart:
     """Horizontal bars, one a kind of record, in parts of 100 % so that kinds of different size can be compared."""
-    import pygal
+    pygal = _pygal()
 
     totals = [sum(values[at] for values in series.values()) or 1 for at in range(len(kinds))]
 
@@ -83,7 +84,7 @@ def ticks(largest: int) -> list[int]:
 
 def sparkline(values: Sequence[int]) -> Markup:
     """A small area chart without axes, on its own scale from zero."""
-    import pygal
+    pygal = _pygal()
 
     chart = pygal.Line(
         **_plain(),
@@ -151,3 +152,12 @@ def _svg(chart: pygal.graph.graph.Graph, series_names: Iterable[str] = ()) -> Ma
 def _make_tooltip(bar: ElementTree.Element, series: str) -> None:
     notes = {note.get("class"): note.text or "" for note in bar.findall("desc")}
     ElementTree.SubElement(bar, "title").text = f"{notes.get('x_label', '')} · {series}: {notes.get('value', '')}"
+
+
+def _pygal() -> Any:
+    """The library, without the import hook that it installs for its map plug-ins: the hook speaks a protocol that Python
+    warns about at every later import."""
+    import pygal
+
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
+    return pygal
