@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import dropwhile
 
 from relationship_pipeline.consent.epoch_ledger import create_epoch_ledger
 from relationship_pipeline.consent.fence import locked
@@ -141,6 +142,12 @@ class ControlLedger:
             return None
         with self.connect() as connection:
             return self._last(connection, epoch)
+
+    def next_granted_at(self, epoch: str) -> datetime | None:
+        """When the first consent after this epoch's was given (W6); None where this one is the newest."""
+        given = [record for record, reason in self.history() if reason == "provided"]
+        later = dropwhile(lambda record: record.epoch != epoch, given)
+        return next((record.granted_at for record in list(later)[1:]), None)
 
     def live_epochs(self) -> list[str]:
         """Epochs whose data stays: the newest one, unless its consent has ended."""

@@ -72,6 +72,11 @@ def deletion(settings: Settings, hooks: Hooks | None = None, epoch: str = "") ->
     return Deletion(layout=settings.layout, epoch=epoch, store=backup_store(settings), hooks=hooks or Hooks())
 
 
+def next_consent_after(settings: Settings, epoch: str) -> datetime | None:
+    """When the consent after this epoch's was given (W6); None while there is none."""
+    return ControlLedger(settings.layout).next_granted_at(epoch)
+
+
 def run_erasure(settings: Settings, hooks: Hooks) -> dict[str, str]:
     """Carry every open deletion as far as it goes; the state each stands at, by epoch. Raises Refused when nothing was
     ever withdrawn, or while another motor is at work."""
