@@ -144,13 +144,13 @@ def test_w3_runs_in_flight_are_cancelled_first_and_a_run_that_goes_on_blocks(hom
 
 def test_w3_a_registered_process_of_the_epoch_is_ended(home):
     script = (
-        "import sys, time\n"
+        "import signal, sys\n"
         "from pathlib import Path\n"
         "from relationship_pipeline.layout import Layout\n"
         "from relationship_pipeline.erasure.workers import registered\n"
         "with registered(Layout(Path(sys.argv[1])), sys.argv[2], 'crawl'):\n"
         "    print('up', flush=True)\n"
-        "    time.sleep(600)\n"
+        "    signal.pause()\n"
     )
     worker = subprocess.Popen(
         [sys.executable, "-c", script, str(home.layout.root), home.epoch], stdout=subprocess.PIPE, text=True
