@@ -30,6 +30,8 @@ from relationship_pipeline.erasure.run import (
 from relationship_pipeline.erasure.steps import Hooks
 from relationship_pipeline.erasure.workers import registered
 from relationship_pipeline.errors import ConsentRefused, Refused
+from relationship_pipeline.publishing.register import record_export
+from relationship_pipeline_tests.command import run
 from relationship_pipeline_tests.erasure.lived_in import ADMIN, NOW, PEOPLE, commit, consented, email_rows, live_in
 
 
@@ -271,3 +273,18 @@ def test_status_has_the_shape_that_scripts_rely_on(home):
     assert {"epoch", "state", "requested_at", "due_app", "due_backup", "overdue"} <= set(status)
     assert (status["epoch"], status["state"], status["overdue"]) == (home.epoch, "FENCED", False)
     json.dumps(status)
+
+
+def test_w4_exports_that_were_handed_out_are_shown_on_withdrawal_and_numbered_in_the_certificate(home):
+    record_export(home.tree.ledger, "graph .graphml", "salesperson", "the consultants", NOW)
+    shown = run(
+        "consent", "withdraw", "--admin", ADMIN, "--dry-run", RELATIONSHIP_DATA_DIR=str(home.layout.root)
+    ).stderr
+    assert "graph .graphml for the consultants (salesperson); tell them of the withdrawal" in shown
+    home.withdraw()
+    run_erasure(home.deletion())
+    certificate = find_certificate(home.layout, home.epoch, "app")
+    assert {"what": "exports handed out, by number in the register", "numbers": [1]} in verify_certificate(certificate)[
+        "outside"
+    ]
+    assert "consultants" not in certificate.read_text()
