@@ -368,6 +368,7 @@ def build_insights(home: Home, as_of: datetime) -> None:
         layout=home.tree,
         settings=settings_of(home),
         people=rules.people,
+        absences=rules.absences,
         internal_domains=rules.internal_domains,
         hidden_addresses=rules.hidden,
         hidden_domains=rules.hidden_domains,
