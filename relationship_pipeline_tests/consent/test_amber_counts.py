@@ -48,6 +48,8 @@ def counted(rows: Rows, out: tuple[datetime, datetime] | None) -> dict[str, Coun
 
     copies: dict[str, list[dict[str, Any]]] = {}
     for row in rows.emails:
+        if row["is_draft"] or row["folder_class"] != "inbox":
+            continue
         sent = row["sent_at"]
         key = (
             row["internet_message_id"]
@@ -72,7 +74,7 @@ def counted(rows: Rows, out: tuple[datetime, datetime] | None) -> dict[str, Coun
             for contact in named.intersection(OUTSIDE):
                 counts.setdefault(contact, Counter())["emails_sent"] += 1
                 counts[contact]["email_minutes"] += 10
-    for event in {row["ical_uid"]: row for row in rows.meetings}.values():
+    for event in {row["ical_uid"]: row for row in rows.meetings if row["sensitivity"] == "normal"}.values():
         people = [event["organizer_address"], *(attendee["address"] for attendee in event["attendees"])]
         team = {ours(address, event["start_at"]) for address in people} - {None}
         for contact in {person for person in people if person in OUTSIDE} if team else ():
