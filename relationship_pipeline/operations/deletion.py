@@ -16,6 +16,7 @@ from relationship_pipeline.settings import Settings, SourceKind
 if TYPE_CHECKING:
     from relationship_pipeline.erasure.backups import BackupStore
     from relationship_pipeline.erasure.steps import Deletion, Hooks
+    from relationship_pipeline.sources.graph.client import Patience
 
 WATCHED = frozenset({ConsentState.GRANTED, ConsentState.SUSPECT, ConsentState.PRESUMED_WITHDRAWN})
 
@@ -112,19 +113,20 @@ def check_consent(work: Work) -> str:
         record = work.ledger.current()
         return record.state.value if record else ConsentState.NONE.value
     state = watch_directory(
-        settings.layout, lambda: _look(settings), datetime.now(UTC), grant_mode=settings.graph.grant_mode
+        settings.layout, lambda: look_at_grants(settings), datetime.now(UTC), grant_mode=settings.graph.grant_mode
     )
     return (state or ConsentState.NONE).value
 
 
-def _look(settings: Settings) -> Confirmation:
+def look_at_grants(settings: Settings, patience: Patience | None = None) -> Confirmation:
     """What the directory says about our grants, with a fresh sign-in; an operational fault says nothing (C6)."""
     from relationship_pipeline.errors import PipelineError
     from relationship_pipeline.sources.graph.access import GraphAccess
     from relationship_pipeline.sources.graph.auth import CALENDAR_ROLES, MAIL_ROLES, TokenRefused, Trouble
+    from relationship_pipeline.sources.graph.client import PATIENT
 
     try:
-        grants = GraphAccess(settings.graph).read_grants()
+        grants = GraphAccess(settings.graph, patience or PATIENT).read_grants()
     except TokenRefused as refused:
         return Confirmation.MISSING if refused.trouble is Trouble.WITHDRAWN else Confirmation.UNKNOWN
     except PipelineError:
