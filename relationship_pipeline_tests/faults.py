@@ -89,7 +89,7 @@ def run_here(work: Callable[[], None], root: Path, at: int | None, fault: str, j
         counter.fsync(target)
         real_fsync(target)
 
-    os.fsync = fsync
+    os.fsync = fsync  # type: ignore[assignment]
     sys.addaudithook(counter.hook)
     status = 0
     try:
