@@ -117,7 +117,7 @@ def derive_meetings(
 
 
 def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datetime) -> UsedOfNeighbours:
-    """Tables `settled_keys`, `late_copies` and `border_copies`: where the month's emails and its neighbours' meet."""
+    """Tables `settled_keys`, `settled_copies`, `late_copies` and `border_copies`: where the month's emails and its neighbours' meet."""
     start = month_start(files.month)
     _bound(bench.engine, lo, hi)
     bench.attach("month_rows", files.emails, schemas.EMAIL)
@@ -125,8 +125,8 @@ def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datet
     bench.attach("after_rows", files.emails_after, schemas.EMAIL)
     for name in ("month_copies", "before_copies", "after_copies"):
         bench.view(name)
-    bench.table("settled_keys")
-    bench.table("late_copies")
+    for name in ("settled_keys", "settled_copies", "late_copies"):
+        bench.table(name)
     bench.table("border_copies", month_start=start, tail_start=start - TAIL, with_border=lo == start)
     before, after = bench.row("neighbour_digests")
     settled_emails, settled_copies = bench.row("settled_counts")
@@ -134,12 +134,11 @@ def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datet
 
 
 def open_emails(bench: Workbench) -> None:
-    """View `emails`, each once as B5, N3 and N4 define it, and table `month_addresses`."""
+    """Table `emails`, each once as B5, N3 and N4 define it, view `other_copies` and table `month_addresses`."""
     bench.view("copies")
-    bench.table("other_copies")
-    bench.table("disputed_keys")
-    bench.view("emails")
-    bench.table("month_addresses")
+    bench.view("other_copies")
+    for name in ("disputed_keys", "emails", "month_addresses"):
+        bench.table(name)
 
 
 def open_meetings(engine: duckdb.DuckDBPyConnection, paths: Iterable[Path], lo: datetime, hi: datetime) -> Workbench:
