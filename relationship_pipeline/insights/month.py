@@ -117,7 +117,8 @@ def derive_meetings(
 
 
 def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datetime) -> UsedOfNeighbours:
-    """Tables `settled_keys`, `settled_copies`, `late_copies` and `border_copies`: where the month's emails and its neighbours' meet."""
+    """Tables `settled_keys`, `settled_copies`, `late_copies` and `border_copies`: where the month's emails and its
+    neighbours' meet."""
     start = month_start(files.month)
     _bound(bench.engine, lo, hi)
     bench.attach("month_rows", files.emails, schemas.EMAIL)
