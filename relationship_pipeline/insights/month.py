@@ -73,10 +73,10 @@ def derive_emails(
     identify(bench, who)
     write(bench, "email_identities", "stored_identities", {})
     count_emails(bench)
-    for name in ("email_days", "email_records"):
+    for name in ("email_days", "email_records", "crm_emails"):
         write(bench, name, name, {})
-    for name in ("crm_emails", "last_questions"):
-        write(bench, name, name, {})
+    bench.drop("border_copies", "days")
+    write(bench, "last_questions", "last_questions", {})
     bench.table("threads")
     write(bench, "conversations", "conversations", {})
     for name in ("dialogue", "answers", "month_replies"):
@@ -84,7 +84,7 @@ def derive_emails(
     bench.drop("threads")
     for name in ("replies", "border_replies"):
         write(bench, name, name, {})
-    bench.drop("dialogue", "answers", "month_replies")
+    bench.drop("dialogue", "answers", "month_replies", "received", "team_sizes")
     bench.attach("month_meetings", files.meetings, schemas.MEETINGS)
     bench.table("met_pairs")
     bench.view("email_interactions", "interactions_of_pairs")
@@ -172,13 +172,15 @@ def count_meetings(bench: Workbench) -> None:
 
 
 def count_emails(bench: Workbench) -> None:
-    """Tables `named`, `received`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`."""
+    """Tables `named`, `received`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`, in place of `emails`."""
     bench.table("hidden_here")
     bench.view("visible_emails")
     bench.table("named")
     bench.table("repeated_names")
     bench.engine.execute("delete from named where rowid in (select row_number from repeated_names)").fetchall()
-    for name in ("received", "team_sizes", "sent_to_accounts"):
+    bench.table("received")
+    bench.drop("emails")
+    for name in ("team_sizes", "sent_to_accounts"):
         bench.table(name)
     bench.view("turns")
     bench.table("days")
