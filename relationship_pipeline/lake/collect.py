@@ -24,6 +24,7 @@ from relationship_pipeline.lake.engine import (
     copy_to_parquet,
     create_table,
     create_view,
+    keep_build_sides,
     open_engine,
     sql,
     storage_errors,
@@ -253,6 +254,7 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
         storage_errors(f"writing {what}"),
         open_engine(epoch.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):
+        keep_build_sides(engine)
         engine.execute(_model("functions"))
         yield engine
 
