@@ -74,12 +74,17 @@ def _ledger_rows(connection: sqlite3.Connection, names: Iterable[str]) -> Iterat
     wanted = set(names)
     tables = connection.execute("select name from sqlite_master where type = 'table' order by 1").fetchall()
     for (table,) in tables:
-        quoted = table.replace('"', '""')
-        cursor = connection.execute(f'select * from "{quoted}"')  # noqa: S608
+        cursor = connection.execute(_all_rows(table))
         columns = [column[0] for column in cursor.description]
         rows = [dict(zip(columns, row, strict=True)) for row in cursor if wanted.intersection(map(str, row))]
         if rows:
             yield table, [_plain(row) for row in rows]
+
+
+def _all_rows(table: str) -> str:
+    """SQLite binds values, not names: the name, which the file's own catalogue gave, is quoted."""
+    quoted = table.replace('"', '""')
+    return f'select * from "{quoted}"'  # noqa: S608
 
 
 def _matching(cursor: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[dict[str, Any]]:

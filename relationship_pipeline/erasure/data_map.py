@@ -183,7 +183,7 @@ STORES = (
     Store("stage", "epochs/{epoch}/stage/**", Holds.METADATA, "rows as a source read them", "until their month stands"),
     Store("work files", "epochs/{epoch}/tmp/**", Holds.METADATA, "work files, the demo's generated tenant", _WORK),
     Store("spill", "epochs/{epoch}/spill/**", Holds.METADATA, "DuckDB's overflow", _WORK),
-    Store("exports", "epochs/{epoch}/exports/**", Holds.DERIVED, "files made for a person or analyst", _EPOCH),
+    Store("exports", "epochs/{epoch}/exports/**", Holds.DERIVED, "files made for a person or analyst", "24 hours"),
     Store(
         "handed-over Exchange export",
         "epochs/{epoch}/inbox_data_connect/**",

@@ -215,8 +215,9 @@ def _allowed_texts(look: Look, path: Path, relative: str) -> list[bytes]:
         if one["path"] != relative:
             continue
         with _read_sqlite(path) as connection:
-            rows = connection.execute(f'select distinct "{one["column"]}" from "{one["table"]}"').fetchall()  # noqa: S608
-        values |= {row[0] for row in rows if row[0]}
+            cursor = connection.execute(_all_rows(one["table"]))
+            column = [described[0] for described in cursor.description].index(one["column"])
+            values |= {row[column] for row in cursor if row[column]}
     return sorted(values, key=len, reverse=True)
 
 
@@ -277,8 +278,7 @@ def _in_sqlite(path: Path, allowed: list[bytes]) -> str | None:
         with _read_sqlite(path) as connection:
             tables = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
             for (table,) in tables:
-                quoted = table.decode().replace('"', '""')
-                for row in connection.execute(f'select * from "{quoted}"'):  # noqa: S608
+                for row in connection.execute(_all_rows(table.decode())):
                     for value in row:
                         if isinstance(value, bytes) and value not in permitted and _in_value(value):
                             return "sqlite"
@@ -312,7 +312,7 @@ def _in_parquet(look: Look, path: Path) -> bool:
     try:
         if look.parquet_engine is None:
             look.parquet_engine = duckdb.connect(":memory:", config=_ENGINE_HABITS)
-        return _any_row(look.parquet_engine, "read_parquet($path)", {"path": str(path)})
+        return _any_row(look.parquet_engine, "path", str(path))
     except duckdb.Error as error:
         raise Unreadable from error
 
@@ -324,15 +324,31 @@ def _in_duckdb(path: Path) -> bool:
     try:
         with closing(duckdb.connect(str(path), read_only=True, config=_ENGINE_HABITS)) as connection:
             tables = connection.execute("select table_schema, table_name from information_schema.tables").fetchall()
-            quoted = ['"{}"."{}"'.format(*(part.replace('"', '""') for part in table)) for table in tables]
-            return any(_any_row(connection, table, {}) for table in quoted)
+            names = [".".join(map(_quoted, table)) for table in tables]
+            return any(_any_row(connection, "table", name) for name in names)
     except duckdb.Error as error:
         raise Unreadable from error
 
 
-def _any_row(connection: Any, table: str, values: dict[str, str]) -> bool:
-    query = f"select 1 from {table} as t where regexp_matches(cast(t as varchar), $shape) limit 1"  # noqa: S608
-    return bool(connection.execute(query, {**values, "shape": ENGINE_SHAPE}).fetchall())
+_ROW_OF = {
+    "path": "select 1 from read_parquet($path) as t where regexp_matches(cast(t as varchar), $shape) limit 1",
+    "table": "select 1 from query_table($table) as t where regexp_matches(cast(t as varchar), $shape) limit 1",
+}
+
+
+def _any_row(connection: Any, kind: str, name: str) -> bool:
+    """Whether a row of a Parquet file (`path`) or of a DuckDB table (`table`) holds an address."""
+    return connection.execute(_ROW_OF[kind], {kind: name, "shape": ENGINE_SHAPE}).fetchone() is not None
+
+
+def _quoted(name: str) -> str:
+    """An identifier, which no engine lets bind as a value; it comes from the file's own catalogue."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _all_rows(table: str) -> str:
+    return f"select * from {_quoted(table)}"  # noqa: S608
 
 
 def _look_for_dead_folders(look: Look, root: Path) -> None:

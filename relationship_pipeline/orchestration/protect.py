@@ -4,6 +4,7 @@ Their runs hold an epoch id and counts only. The state in the control ledger is 
 the deletion, and `erase run` another (reliability.md 3.3).
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -36,12 +37,16 @@ class RequestConfig(dg.Config):
 
 
 def dagster_hooks(settings: Settings, instance: dg.DagsterInstance, keep_run: str | None) -> "Hooks":
-    """The deletion's two calls into Dagster, sparing the deletion's own run."""
+    """The deletion's two calls into Dagster, sparing the deletion's own run and what a later epoch did."""
     from relationship_pipeline.erasure.steps import Hooks
 
+    def until(epoch: str) -> datetime | None:
+        return operations.next_consent_after(settings, epoch)
+
+    home = settings.layout.dagster_home
     return Hooks(
-        cancel_runs=lambda epoch: cancel_runs(instance, keep_run=keep_run),
-        scrub=lambda epoch: scrub_history(instance, settings.layout.dagster_home, keep_run=keep_run),
+        cancel_runs=lambda epoch: cancel_runs(instance, until=until(epoch), keep_run=keep_run),
+        scrub=lambda epoch: scrub_history(instance, home, until=until(epoch), keep_run=keep_run),
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from relationship_pipeline.erasure.certificate import FIELDS, issue_certificate, verify_certificate
 from relationship_pipeline.errors import BadInput
+from relationship_pipeline_tests.command import refuse, succeed
 from relationship_pipeline_tests.erasure.lived_in import NOW
 
 GIVEN = FIELDS - {
@@ -67,6 +68,18 @@ def test_w4_any_missing_added_or_moved_field_fails(certificate, tmp_path):
         copy.write_text(text)
         with pytest.raises(BadInput):
             verify_certificate(copy)
+
+
+def test_w4_the_command_exits_1_for_a_flipped_byte_and_for_a_removed_field(certificate):
+    assert "genuine" in succeed("erase", "certificate", "--verify", str(certificate))
+    whole = certificate.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    content = json.loads(whole)
+    del content["scan"]
+    for changed in (flipped, json.dumps(content, sort_keys=True, indent=1).encode() + b"\n"):
+        certificate.write_bytes(changed)
+        refuse("erase", "certificate", "--verify", str(certificate))
 
 
 def test_w4_a_certificate_signed_by_another_key_fails_beside_the_published_key(certificate, layout, tmp_path):
