@@ -29,8 +29,9 @@ GIANT_LANES = PAIRS * LANES_A_PAIR
 LANE_WAIT = 1.0
 PASSES = 3
 """Times that a parked mailbox is taken up again, the first included."""
-SPARE_MAILBOXES = 16
-"""Mailboxes opened beyond the width, so that the width is used while some wait in the penalty box."""
+SPARE_SHARE = 8
+"""One mailbox for so many of the width is opened beyond it, so that the width is used while some wait in the penalty box.
+What is open when the process dies is what is fetched again."""
 PROGRESS_SECONDS = 5.0
 MOST_REFUSED = 0.5
 FEWEST_REFUSED = 5
@@ -331,7 +332,8 @@ class Crawl:
             while waiting:
                 await work(waiting.popleft())
 
-        count = min(len(mailboxes), self._client.max_width + SPARE_MAILBOXES)
+        width = self._client.max_width
+        count = min(len(mailboxes), width + width // SPARE_SHARE)
         await _all(worker() for _ in range(count))
 
 
