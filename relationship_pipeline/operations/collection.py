@@ -18,7 +18,7 @@ from relationship_pipeline.consent.enforcement import (
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
-from relationship_pipeline.domain.months import month_end, month_of, month_range, months_due
+from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.lake.reader import open_table
@@ -48,7 +48,9 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
         manifest = read_manifest(epoch.month(EMAIL, month))
         if manifest is not None:
             landed[month] = manifest.created_at
-    return months_due(now, landed, record.first_month)
+    # An export folder says by itself what it holds of a month; a tenant must be asked.
+    search_every = None if settings.source is SourceKind.DATA_CONNECT else SEARCH_EVERY
+    return months_due(now, landed, record.first_month, search_every=search_every)
 
 
 @within_epoch

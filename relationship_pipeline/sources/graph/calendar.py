@@ -37,7 +37,10 @@ class CalendarReader:
     async def size(self, mailbox: str) -> int | None:
         return None
 
-    def units(self, mailbox: str, count: int | None, plan: Plan) -> list[Unit]:
+    def expected(self, mailbox: str, plan: Plan) -> int:
+        return 0
+
+    def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         return [Unit(mailbox, "start", self._start, self._end)]
 
     async def prepare(self, mailbox: str) -> None:
