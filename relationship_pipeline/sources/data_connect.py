@@ -465,9 +465,15 @@ def _staged(
     not_provided: tuple[str, ...],
 ) -> Staged:
     """What the splits hold of the months. Rejected rows without any usable time are counted in the newest month that
-    the export holds, so that they are seen once."""
+    the export holds, so that they are seen once.
+
+    An export may be of some days only. A month that the lake holds and the export does not is not covered; where the
+    export begins within the month, only what was received since its first row counts as read again."""
     files = [target / f"{month}.parquet" for target, record in splits for month in months if month in record.months]
+    held = {month for _, record in splits for month in (*record.months, *record.rejected) if month != _NO_MONTH}
     newest = max((month for _, record in splits for month in record.months), default=None)
+    is_first = scope.committed is not None and min(held, default=None) == months[0]
+    begins = _first_instant(files) if is_first else None
     rejected: Counter[str] = Counter()
     states: dict[str, set[str]] = {}
     for _, record in splits:
@@ -500,7 +506,27 @@ def _staged(
         read_mailboxes=frozenset() if bad else frozenset(done),
         partial_reasons=tuple(reasons),
         not_provided=not_provided,
+        read_since=dict.fromkeys(done, begins) if begins is not None and not bad else {},
+        is_covered=bool(scope.committed is None or bad or any(month in held for month in months)),
     )
+
+
+def _first_instant(files: list[Path]) -> datetime | None:
+    """The earliest `received_at` or `start_at` in split files, by their statistics."""
+    import pyarrow.parquet as pq
+
+    first = []
+    for path in files:
+        metadata = pq.read_metadata(path)
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            columns = (group.column(position) for position in range(group.num_columns))
+            first += [
+                column.statistics.min
+                for column in columns
+                if column.path_in_schema in ("received_at", "start_at") and column.is_stats_set
+            ]
+    return min(first, default=None)
 
 
 def _split_lock(split: Path) -> Path:

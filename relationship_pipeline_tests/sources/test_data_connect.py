@@ -488,7 +488,9 @@ def test_c4_consent_is_asked_before_each_file(lake):
             raise ConsentRefused("consent withdrawn")
 
     with pytest.raises(ConsentRefused):
-        lake.source.stage_emails("2026-03", lake.scope(), lake.epoch.stage, checkpoint, lake.progress.append)
+        lake.source.stage_emails(
+            "2026-03", lake.scope("email", "2026-03"), lake.epoch.stage, checkpoint, lake.progress.append
+        )
     assert len(lake.progress) == 1
 
 
