@@ -350,7 +350,7 @@ def test_a_giant_mailbox_is_read_by_days_with_at_most_four_requests_at_once(
     graph: ScriptedGraph, crawl: Crawl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relationship_pipeline.sources.graph.mail.GIANT", 100)
-    graph.mailboxes, graph.delay = {ALICE: mailbox_of(300), BOB: mailbox_of(99)}, 0.02
+    graph.mailboxes, graph.together = {ALICE: mailbox_of(300), BOB: mailbox_of(99)}, {ALICE: 4}
     staged = crawl(ALICE, BOB)
     assert items(staged) == expected(graph, ALICE, BOB)
     assert graph.most_in_flight[ALICE] == 4 and graph.most_in_flight[BOB] <= 2
@@ -362,7 +362,7 @@ def test_two_crawls_at_once_leave_a_mailbox_at_four_requests(
     graph: ScriptedGraph, crawl: Crawl, stage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relationship_pipeline.sources.graph.mail.GIANT", 100)
-    graph.mailboxes, graph.delay = {ALICE: mailbox_of(300)}, 0.02
+    graph.mailboxes, graph.together = {ALICE: mailbox_of(300)}, {ALICE: 2}
     other = Lanes(stage)
     assert other.take()
     assert items(crawl()) == expected(graph, ALICE)
