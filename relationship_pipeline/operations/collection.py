@@ -182,7 +182,8 @@ def rules_now(settings: Settings, epoch: str, directory: Directory) -> Rules:
 
 
 def _role_holders(settings: Settings, epoch: EpochLayout) -> set[str] | None:
-    """Addresses of those who hold a role that collection is restricted to (O3); None without CRM rows that say so."""
+    """Who holds a role that collection is restricted to (O3), by address or directory id; None without CRM rows that say
+    so."""
     from relationship_pipeline.lake.tables import load_tables
 
     loaded = load_tables(epoch, CRM_TABLE)
