@@ -40,13 +40,14 @@ from relationship_pipeline.lake.engine import (
 )
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Checkpoint, Directory, Progress, ReadScope, Staged
+from relationship_pipeline.sources.zones import WINDOWS_ZONES
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
 MODELS = "relationship_pipeline.sources.models"
-SPLIT_VERSION = "1"
+SPLIT_VERSION = "2"
 """Part of every stage key: changes when the split's rules do, so that nothing staged by older rules is read."""
 
 STAGE_FOLDER = "data_connect"
@@ -303,6 +304,8 @@ class DataConnectSource:
                     engine.register("folders", folders.table())
                     default = {"inbox": INBOX, "sentitem": SENT}.get(file.dataset, UNKNOWN)
                     parameters["default_class"] = default
+                else:
+                    engine.register("windows_zones", _windows_zones())
                 model = sql(MODELS, "split_events" if folders is None else "split_messages")
                 whole = checker.submit(_check_whole, file)
                 _read_rows(engine, model, parameters, file)
@@ -527,6 +530,14 @@ def _first_instant(files: list[Path]) -> datetime | None:
                 if column.path_in_schema in ("received_at", "start_at") and column.is_stats_set
             ]
     return min(first, default=None)
+
+
+def _windows_zones() -> pa.Table:
+    """Columns name (lower case), zone (IANA)."""
+    import pyarrow as pa
+
+    names, zones = list(WINDOWS_ZONES), list(WINDOWS_ZONES.values())
+    return pa.table([names, zones], schema=pa.schema([("name", pa.string()), ("zone", pa.string())]))
 
 
 def _split_lock(split: Path) -> Path:
