@@ -29,8 +29,9 @@ GIANT_LANES = PAIRS * LANES_A_PAIR
 LANE_WAIT = 1.0
 PASSES = 3
 """Times that a parked mailbox is taken up again, the first included."""
-SPARE_MAILBOXES = 16
-"""Mailboxes opened beyond the width, so that the width is used while some wait in the penalty box."""
+SPARE_SHARE = 8
+"""One mailbox for so many of the width is opened beyond it, so that the width is used while some wait in the penalty box.
+What is open when the process dies is what is fetched again."""
 PROGRESS_SECONDS = 5.0
 MOST_REFUSED = 0.5
 FEWEST_REFUSED = 5
@@ -55,7 +56,10 @@ class Reader(Protocol):
     async def size(self, mailbox: str) -> int | None:
         """Items in the mailbox's window for the planning pass; None where nothing is to be planned. Raises GraphFault."""
 
-    def units(self, mailbox: str, count: int | None, plan: Plan) -> list[Unit]:
+    def expected(self, mailbox: str, plan: Plan) -> int:
+        """Items that the reading will bring, for order and progress; 0 where that is not known."""
+
+    def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         """The mailbox's windows."""
 
     async def prepare(self, mailbox: str) -> None:
@@ -172,7 +176,7 @@ class Crawl:
 
     async def _read(self, todo: list[str]) -> None:
         self._meter.total_mailboxes = len(todo)
-        self._meter.total_items = sum(self._plan.entries[mailbox].count or 0 for mailbox in todo)
+        self._meter.total_items = sum(self._expected(mailbox) for mailbox in todo)
         giants = {mailbox for mailbox in todo if len(self._units(mailbox)) > GIANT_LANES}
         if giants and self._lanes.take():
             self._giants = giants
@@ -201,8 +205,9 @@ class Crawl:
 
         if self._planned:
             await self._each(missing, size)
-            total = sum(entries[mailbox].count or 0 for mailbox in mailboxes)
-            self._progress(f"{self._what}: {len(mailboxes):,} mailboxes hold {total:,} items")
+            counts = [count for mailbox in mailboxes if (count := entries[mailbox].count) is not None]
+            if counts:
+                self._progress(f"{self._what}: {len(counts):,} mailboxes hold {sum(counts):,} items")
         else:
             entries.update((mailbox, Entry()) for mailbox in missing)
         self._refuse_if_refused(entries[mailbox].outcome for mailbox in mailboxes)
@@ -227,17 +232,16 @@ class Crawl:
                 self._records[mailbox] = MailboxRecord(Outcome(entry.outcome))
             else:
                 todo.append(mailbox)
-        return sorted(todo, key=lambda mailbox: (-(self._plan.entries[mailbox].count or 0), mailbox))
+        return sorted(todo, key=lambda mailbox: (-self._expected(mailbox), mailbox))
 
     async def _mailbox(self, mailbox: str) -> None:
-        entry = self._plan.entries[mailbox]
         units = self._units(mailbox)
         lanes = GIANT_LANES if mailbox in self._giants else LANES_A_PAIR
         self._client.throttle.widen(mailbox, lanes)
         cursors: list[Cursor] = []
         failed: list[GraphFault] = []
         waiting = deque(units)
-        planned = entry.count or 0 if len(units) == 1 else 0
+        planned = self._expected(mailbox) if len(units) == 1 else 0
 
         async def work() -> None:
             while waiting:
@@ -268,7 +272,10 @@ class Crawl:
         self._meter.show()
 
     def _units(self, mailbox: str) -> list[Unit]:
-        return self._reader.units(mailbox, self._plan.entries[mailbox].count, self._plan)
+        return self._reader.units(mailbox, self._plan)
+
+    def _expected(self, mailbox: str) -> int:
+        return self._reader.expected(mailbox, self._plan)
 
     def _finished(self, unit: Unit) -> bool:
         cursor = self._stage.cursor(unit)
@@ -331,7 +338,8 @@ class Crawl:
             while waiting:
                 await work(waiting.popleft())
 
-        count = min(len(mailboxes), self._client.max_width + SPARE_MAILBOXES)
+        width = self._client.max_width
+        count = min(len(mailboxes), width + width // SPARE_SHARE)
         await _all(worker() for _ in range(count))
 
 

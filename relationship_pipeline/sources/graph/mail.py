@@ -1,4 +1,8 @@
-"""Reading a mailbox's mail of one month: the whole month, or only what is new since it was last read (B3)."""
+"""Reading a mailbox's mail of one month: the whole month, or only what is new since it was last read (B3).
+
+What is new is asked for by `lastModifiedDateTime`, whatever its age. Mail that an import put into a month long closed may
+keep its old times, so a closed month is counted as well and walked again where it grew (graph.md 7.2, 31).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from relationship_pipeline.domain.months import GRACE
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.crawl import GIANT
 from relationship_pipeline.sources.graph.folders import special_folders
@@ -19,7 +24,8 @@ from relationship_pipeline.sources.graph.wire import known_times, message_batch
 OVERLAP = timedelta(hours=6)
 """How much of what was read before a refresh reads again: late deliveries, and clocks that differ."""
 FULL_WALK_EVERY = timedelta(days=28)
-"""Deletions leave no trace in a list, so a month is walked whole at least so often (issue 3.4)."""
+"""Deletions leave no trace in a list, so a month is walked whole at least so often (issue 3.4); a closed one only where
+its count fell."""
 PART_ROWS = 1_000
 """Rows held in memory for a unit before they become a part: bounds memory at width times this."""
 
@@ -49,30 +55,47 @@ class MailReader:
         self._held = held
         self._folders: dict[str, dict[str, str]] = {}
 
-    def coverage(self, mailbox: str, plan: Plan) -> Coverage:
-        """What is held of a mailbox once this reading of it, done, is committed."""
-        whole = self.since(mailbox) is None
-        return Coverage(read_at=plan.begun_at, walked_at=plan.begun_at if whole else self._held[mailbox].walked_at)
-
-    def since(self, mailbox: str) -> datetime | None:
-        """From when the mailbox is read again, or None when the month is read whole: never read, not walked for four
-        weeks, or not walked since the month ended."""
+    def coverage(self, mailbox: str, plan: Plan, tally: int) -> Coverage:
+        """What is held of a mailbox once this reading of it, done, is committed; `tally` is what the service counted."""
         held = self._held.get(mailbox)
-        if held is None or self._now - held.walked_at > FULL_WALK_EVERY:
-            return None
-        if held.walked_at < self._end <= self._now:
+        if held is None or self.since(mailbox, plan) is None:
+            return Coverage(read_at=plan.begun_at, walked_at=plan.begun_at, count=tally)
+        return Coverage(read_at=plan.begun_at, walked_at=held.walked_at, count=held.count)
+
+    def since(self, mailbox: str, plan: Plan) -> datetime | None:
+        """From when the mailbox is read again, or None when the month is read whole."""
+        held = self._held.get(mailbox)
+        if held is None or self._is_outdated(held, plan.entries[mailbox].count):
             return None
         return max(self._start, min(self._end, held.read_at) - OVERLAP)
 
+    def _is_outdated(self, held: Coverage, count: int | None) -> bool:
+        """Whether what is held must be read anew: not walked since the month ended; a closed month that holds more than
+        it did; or deletions not mirrored for four weeks. `count` is what the service counts in a closed month now."""
+        if held.walked_at < self._end <= self._now:
+            return True
+        is_old = self._now - held.walked_at > FULL_WALK_EVERY
+        if not self._is_closed or count is None or held.count is None:
+            return is_old
+        return count > held.count or (count < held.count and is_old)
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._now >= self._end + GRACE
+
     async def size(self, mailbox: str) -> int | None:
-        if self.since(mailbox) is not None:
+        held = self._held.get(mailbox)
+        if held is not None and not self._is_closed and not self._is_outdated(held, None):
             return None
         return await count_items(self._client, self._whole(mailbox, min(self._end, self._now)))
 
-    def units(self, mailbox: str, count: int | None, plan: Plan) -> list[Unit]:
+    def expected(self, mailbox: str, plan: Plan) -> int:
+        return plan.entries[mailbox].count or 0 if self.since(mailbox, plan) is None else 0
+
+    def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         """The month, by days for a giant. For a refresh: what was received since, and what was changed since though
-        received earlier (mail that arrived late or was imported, trap 31)."""
-        since = self.since(mailbox)
+        received earlier (mail that arrived late, was moved or imported)."""
+        since, count = self.since(mailbox, plan), plan.entries[mailbox].count
         if since is None:
             if count == 0:
                 return []

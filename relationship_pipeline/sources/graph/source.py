@@ -98,8 +98,8 @@ class GraphSource:
             )
             plan, records = await crawl.run(scope.mailboxes, min(end, now))
         done = {mailbox for mailbox, record in records.items() if record.outcome is Outcome.DONE}
-        since = {mailbox: reader.since(mailbox) for mailbox in done}
-        coverage = {mailbox: reader.coverage(mailbox, plan) for mailbox in done}
+        since = {mailbox: reader.since(mailbox, plan) for mailbox in done}
+        coverage = {mailbox: reader.coverage(mailbox, plan, records[mailbox].tally) for mailbox in done}
         coverage.update((mailbox, held[mailbox]) for mailbox in records if mailbox in held and mailbox not in done)
         return _staged(
             records,
