@@ -143,7 +143,7 @@ def _put_back(control: ControlLedger, tree: EpochLayout, restored: EpochLayout, 
         manifest = read_manifest(folder)
         if manifest is None:
             continue
-        for part in manifest.paths(folder):
+        for part in manifest.all_paths(folder):
             durable_rename(part, target / part.name)
         with control.commit_fence(tree.epoch, Purpose.DERIVE):
             put_bytes(target / MANIFEST, (folder / MANIFEST).read_bytes())
@@ -184,7 +184,7 @@ def _add_committed(archive: tarfile.TarFile, tree: EpochLayout) -> None:
             manifest = read_manifest(folder)
             if manifest is None:
                 break
-            with _open_parts(manifest.paths(folder)) as parts:
+            with _open_parts(manifest.all_paths(folder)) as parts:
                 if path.read_bytes() != content:
                     continue
                 for name, file in parts.files:

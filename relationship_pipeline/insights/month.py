@@ -174,6 +174,7 @@ def count_meetings(bench: Workbench) -> None:
 def count_emails(bench: Workbench) -> None:
     """Tables `named`, `received`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`, in place of `emails`."""
     bench.table("hidden_here")
+    bench.table("absent_here")
     bench.view("visible_emails")
     bench.table("named")
     bench.table("repeated_names")

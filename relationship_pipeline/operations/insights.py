@@ -56,6 +56,7 @@ def _deriving(work: Work) -> _Deriving:
         layout=epoch,
         settings=settings,
         people=rules.people,
+        absences=rules.absences,
         internal_domains=rules.internal_domains,
         hidden_addresses=rules.hidden,
         hidden_domains=rules.hidden_domains,

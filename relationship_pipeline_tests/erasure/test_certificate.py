@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from relationship_pipeline.durable import TEMP_PREFIX
 from relationship_pipeline.erasure.certificate import FIELDS, issue_certificate, verify_certificate
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline_tests.command import refuse, succeed
@@ -106,3 +107,9 @@ def test_w4_the_chain_shows_a_replaced_certificate(certificate, layout):
 def test_an_epoch_gets_one_certificate_of_a_kind_however_often_it_is_asked(certificate, layout):
     assert issue_certificate(layout, "e0001-00000000", "app", FACTS, NOW + timedelta(days=1)) == certificate
     assert len(list(layout.certificates.iterdir())) == 1
+
+
+def test_w4_nothing_but_certificates_lies_in_their_folder_after_a_kill(certificate, layout):
+    (layout.certificates / f"{TEMP_PREFIX}0123456789abcdef").write_bytes(certificate.read_bytes())
+    issue_certificate(layout, "e0001-00000000", "app", FACTS, NOW)
+    assert list(layout.certificates.iterdir()) == [certificate]
