@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -38,8 +38,14 @@ class CalendarReader:
         self._start = start
         self._end = end
 
-    async def size(self, mailbox: str) -> int | None:
-        return None
+    def is_sized(self, mailbox: str) -> bool:
+        return False
+
+    async def sizes(self, mailboxes: Sequence[str]) -> dict[str, int]:
+        return {}
+
+    async def size(self, mailbox: str) -> int:
+        return 0
 
     def expected(self, mailbox: str, plan: Plan) -> int:
         return 0

@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.sources.base import Checkpoint, Progress
+from relationship_pipeline.sources.graph.batch import MOST
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind
 from relationship_pipeline.sources.graph.lanes import LANES_A_PAIR, PAIRS, Lanes
 from relationship_pipeline.sources.graph.stage import Cursor, Entry, Plan, Stage, Unit
+
+Item = TypeVar("Item")
 
 GIANT = 5_000
 """Items in a window above which a mailbox's month is split by days, its days read side by side."""
@@ -53,8 +56,14 @@ _OUTCOMES = {Kind.NO_MAILBOX: Outcome.NO_MAILBOX, Kind.GONE: Outcome.GONE, Kind.
 class Reader(Protocol):
     """What is read of each mailbox."""
 
-    async def size(self, mailbox: str) -> int | None:
-        """Items in the mailbox's window for the planning pass; None where nothing is to be planned. Raises GraphFault."""
+    def is_sized(self, mailbox: str) -> bool:
+        """Whether the planning pass asks how many items the mailbox's window holds."""
+
+    async def sizes(self, mailboxes: Sequence[str]) -> dict[str, int]:
+        """Items by mailbox, as far as one request (of at most 20 mailboxes) tells."""
+
+    async def size(self, mailbox: str) -> int:
+        """Items of one mailbox. Raises GraphFault."""
 
     def expected(self, mailbox: str, plan: Plan) -> int:
         """Items that the reading will bring, for order and progress; 0 where that is not known."""
@@ -135,7 +144,6 @@ class Crawl:
         now: datetime,
         checkpoint: Checkpoint,
         progress: Progress,
-        planned: bool,
     ) -> None:
         self._client = client
         self._stage = stage
@@ -147,7 +155,6 @@ class Crawl:
         self._now = now
         self._checkpoint = checkpoint
         self._progress = progress
-        self._planned = planned
         self._records: dict[str, MailboxRecord] = {}
         self._plan = Plan(begun_at=now, until=now, entries={})
         self._meter = Meter(what, progress, client, 0)
@@ -194,35 +201,38 @@ class Crawl:
         plan = self._stage.read_plan(self._now) or Plan(begun_at=self._now, until=until, entries={})
         entries = dict(plan.entries)
         missing = [mailbox for mailbox in mailboxes if mailbox not in entries]
-        counted = 0
-
-        async def size(mailbox: str) -> None:
-            nonlocal counted
-            entries[mailbox] = await self._size(mailbox)
-            counted += 1
-            if counted % 1000 == 0:
-                self._progress(f"{self._what}: sized {counted:,} of {len(missing):,} mailboxes")
-
-        if self._planned:
-            await self._each(missing, size)
-            counts = [count for mailbox in mailboxes if (count := entries[mailbox].count) is not None]
-            if counts:
-                self._progress(f"{self._what}: {len(counts):,} mailboxes hold {sum(counts):,} items")
-        else:
-            entries.update((mailbox, Entry()) for mailbox in missing)
+        entries.update((mailbox, Entry()) for mailbox in missing)
+        await self._size([mailbox for mailbox in missing if self._reader.is_sized(mailbox)], entries)
+        counts = [count for mailbox in mailboxes if (count := entries[mailbox].count) is not None]
+        if counts:
+            self._progress(f"{self._what}: {len(counts):,} mailboxes hold {sum(counts):,} items")
         self._refuse_if_refused(entries[mailbox].outcome for mailbox in mailboxes)
         plan = Plan(begun_at=plan.begun_at, until=plan.until, entries=entries)
         if missing:
             await asyncio.to_thread(self._stage.put_plan, plan)
         return plan
 
-    async def _size(self, mailbox: str) -> Entry:
-        try:
-            return Entry(count=await self._reader.size(mailbox))
-        except GraphFault as fault:
-            outcome = _OUTCOMES.get(fault.kind)
-            # Not known yet is not an outcome: the crawl itself will ask again.
-            return Entry(outcome=outcome.value if outcome else None)
+    async def _size(self, mailboxes: list[str], entries: dict[str, Entry]) -> None:
+        """Fill in the mailboxes' entries: many with one request, then one by one what that left open."""
+        counted = 0
+
+        async def some(asked: Sequence[str]) -> None:
+            nonlocal counted
+            entries.update((name, Entry(count=count)) for name, count in (await self._reader.sizes(asked)).items())
+            counted += len(asked)
+            if counted % 1000 < len(asked) <= counted:
+                self._progress(f"{self._what}: sized {counted:,} of {len(mailboxes):,} mailboxes")
+
+        async def one(mailbox: str) -> None:
+            try:
+                entries[mailbox] = Entry(count=await self._reader.size(mailbox))
+            except GraphFault as fault:
+                outcome = _OUTCOMES.get(fault.kind)
+                # Not known yet is not an outcome: the crawl itself will ask again.
+                entries[mailbox] = Entry(outcome=outcome.value if outcome else None)
+
+        await self._each([mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)], some)
+        await self._each([mailbox for mailbox in mailboxes if entries[mailbox].count is None], one)
 
     def _biggest_first(self, mailboxes: Iterable[str]) -> list[str]:
         todo = []
@@ -330,16 +340,16 @@ class Crawl:
                 "missing. Where a policy narrows the application to some mailboxes, set [scope] groups to the same group"
             )
 
-    async def _each(self, mailboxes: list[str], work: Callable[[str], Awaitable[None]]) -> None:
-        """Work on mailboxes in order, so many at once that the width is used."""
-        waiting = deque(mailboxes)
+    async def _each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[None]]) -> None:
+        """Work on mailboxes, or lots of them, in order; so many at once that the width is used."""
+        waiting = deque(items)
 
         async def worker() -> None:
             while waiting:
                 await work(waiting.popleft())
 
         width = self._client.max_width
-        count = min(len(mailboxes), width + width // SPARE_SHARE)
+        count = min(len(items), width + width // SPARE_SHARE)
         await _all(worker() for _ in range(count))
 
 

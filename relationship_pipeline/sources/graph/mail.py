@@ -7,18 +7,19 @@ keep its old times, so a closed month is counted as well and walked again where 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 
 from relationship_pipeline.domain.months import GRACE
+from relationship_pipeline.sources.graph.batch import Question, ask, count_of
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.crawl import GIANT
 from relationship_pipeline.sources.graph.folders import special_folders
 from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
 from relationship_pipeline.sources.graph.state import Coverage, CrawlState
-from relationship_pipeline.sources.graph.walk import Walk, count_items
+from relationship_pipeline.sources.graph.walk import Walk, count_items, count_url
 from relationship_pipeline.sources.graph.wire import known_times, message_batch
 
 OVERLAP = timedelta(hours=6)
@@ -83,11 +84,25 @@ class MailReader:
     def _is_closed(self) -> bool:
         return self._now >= self._end + GRACE
 
-    async def size(self, mailbox: str) -> int | None:
+    def is_sized(self, mailbox: str) -> bool:
+        """Whether the mailbox's items are to be counted first: those of a month read whole, or of a closed one."""
         held = self._held.get(mailbox)
-        if held is not None and not self._is_closed and not self._is_outdated(held, None):
-            return None
-        return await count_items(self._client, self._whole(mailbox, min(self._end, self._now)))
+        return held is None or self._is_closed or self._is_outdated(held, None)
+
+    async def sizes(self, mailboxes: Sequence[str]) -> dict[str, int]:
+        questions = {
+            str(number): Question(count_url(self._until_now(mailbox)), mailbox)
+            for number, mailbox in enumerate(mailboxes)
+        }
+        parts = await ask(self._client, mailboxes[0], questions)
+        counts = {question.mailbox: count_of(parts.get(name)) for name, question in questions.items()}
+        return {mailbox: count for mailbox, count in counts.items() if count is not None}
+
+    async def size(self, mailbox: str) -> int:
+        return await count_items(self._client, self._until_now(mailbox))
+
+    def _until_now(self, mailbox: str) -> Unit:
+        return self._whole(mailbox, min(self._end, self._now))
 
     def expected(self, mailbox: str, plan: Plan) -> int:
         return plan.entries[mailbox].count or 0 if self.since(mailbox, plan) is None else 0

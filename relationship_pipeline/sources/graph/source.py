@@ -94,7 +94,6 @@ class GraphSource:
                 now=now,
                 checkpoint=checkpoint,
                 progress=progress,
-                planned=True,
             )
             plan, records = await crawl.run(scope.mailboxes, min(end, now))
         done = {mailbox for mailbox, record in records.items() if record.outcome is Outcome.DONE}
@@ -146,7 +145,6 @@ class GraphSource:
                 now=self._now(),
                 checkpoint=checkpoint,
                 progress=progress,
-                planned=False,
             )
             _, records = await crawl.run(scope.mailboxes, end)
         return _staged(records, settle=partial(_discard, scratch))

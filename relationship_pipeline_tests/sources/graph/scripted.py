@@ -277,6 +277,14 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.ready.set()
 
+    async def shutdown(self, sockets: Any = None) -> None:
+        """At once: whoever is still saying goodbye is cut off, before the loop is gone."""
+        await super().shutdown(sockets)
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
 
 @contextmanager
 def serve(app: Any, folder: Path) -> Iterator[tuple[int, Path]]:
