@@ -12,8 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from relationship_pipeline.errors import BadLake
 from relationship_pipeline.lake import collect
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
+from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.schemas import INSTANT
 from relationship_pipeline.settings import Settings
@@ -98,14 +100,21 @@ class SmallLake:
             raise self.refuse
         yield
 
-    def scope(self) -> ReadScope:
-        return ReadScope(sorted({mailbox for mailbox, _, _ in self.readable()}))
+    def scope(self, table: str, month: str) -> ReadScope:
+        try:
+            standing = open_table(self.epoch.month(table, month))
+        except BadLake:
+            standing = None
+        mailboxes = sorted({mailbox for mailbox, _, _ in self.readable()})
+        return ReadScope(mailboxes, standing.content_id if standing else None)
 
     def stage_emails(self, month: str) -> Staged:
-        return self.source.stage_emails(month, self.scope(), self.epoch.stage, lambda: None, self.progress.append)
+        scope = self.scope("email", month)
+        return self.source.stage_emails(month, scope, self.epoch.stage, lambda: None, self.progress.append)
 
     def stage_meetings(self, month: str) -> Staged:
-        return self.source.stage_meetings(month, self.scope(), self.epoch.stage, lambda: None, self.progress.append)
+        scope = self.scope("meetings", month)
+        return self.source.stage_meetings(month, scope, self.epoch.stage, lambda: None, self.progress.append)
 
     def emails(self, month: str = "2026-03", **changed: Any) -> tuple[Manifest, list[dict[str, Any]]]:
         """Collect a month; its manifest and its rows in the file's order. `changed` alters what was staged."""

@@ -113,7 +113,8 @@ def read_rules(
 ) -> Rules:
     """The rules in force at `now`.
 
-    `role_holders`: addresses (N1) of those who hold a role of `[scope] roles`, from the CRM's `user_roles`.
+    `role_holders`: addresses (N1) or directory ids of those who hold a role of `[scope] roles`, from the CRM's
+    `user_roles`.
     Raises Refused when a group was never read or the ledger cannot be, and BadInput for a broken `inbox/opt_outs.csv`
     or a role scope without CRM rows (O1: what is unknown stops the run).
     """
@@ -295,7 +296,7 @@ def _role_scope(
         if intervals[-1].end is None
     }
     holders = set(role_holders or ())
-    inside |= {user.user_id for user in users if holders.intersection(user.addresses)}
+    inside |= {user.user_id for user in users if holders.intersection((user.user_id.lower(), *user.addresses))}
     return frozenset(inside)
 
 

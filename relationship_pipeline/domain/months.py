@@ -15,6 +15,9 @@ MONTHS_OF_HISTORY = 12
 GRACE = timedelta(days=4)
 """B3: how long after its end a month is read again, for mail that arrived late."""
 
+SEARCH_EVERY = timedelta(days=7)
+"""graph.md 7.2 (31): how often closed months are searched for mail that was imported, moved or deleted since."""
+
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
@@ -72,18 +75,29 @@ def window_months(as_of: datetime) -> list[str]:
     return month_range(month_of(one_year_before(as_of)), month_of(as_of - timedelta(microseconds=1)))
 
 
-def months_due(now: datetime, last_landed: Mapping[str, datetime], first_month: str) -> list[str]:
+def is_settled(month: str, instant: datetime) -> bool:
+    """Whether the month's grace was over at an instant."""
+    return instant >= month_end(month) + GRACE
+
+
+def months_due(
+    now: datetime, last_landed: Mapping[str, datetime], first_month: str, *, search_every: timedelta | None = None
+) -> list[str]:
     """The months that a refresh at `now` must read: consecutive, oldest first, the running month last (B3).
 
     `last_landed` is the UTC instant each month was last committed. A month is settled once it landed at or after its end
     plus the grace. The refresh starts at the oldest unsettled month that it is in charge of: one that landed too early
     (so a machine that slept over the turn of a month still closes it), or one whose grace is not over. Months that never
-    landed are the backfill's business until a refresh passes over them.
+    landed are the backfill's business until a refresh passes over them. With `search_every` a settled month is due again
+    when it landed so long ago.
     """
     running = month_of(now)
     for month in month_range(max(first_month, add_months(running, -MONTHS_OF_HISTORY)), add_months(running, -1)):
-        settled = month_end(month) + GRACE
         landed = last_landed.get(month)
-        if (now < settled) if landed is None else (landed < settled):
+        if landed is None:
+            is_due = not is_settled(month, now)
+        else:
+            is_due = not is_settled(month, landed) or (search_every is not None and now - landed >= search_every)
+        if is_due:
             return month_range(month, running)
     return [running]

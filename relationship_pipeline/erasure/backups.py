@@ -13,12 +13,13 @@ import io
 import json
 import os
 import secrets
+import shutil
 import tarfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from cryptography.exceptions import InvalidTag
@@ -122,7 +123,7 @@ def restore_backup(
             opener = _Opener(file, key, header_hash, path.name)
             try:
                 with tarfile.open(fileobj=io.BufferedReader(opener, CHUNK), mode="r|") as archive:
-                    archive.extractall(work, filter="data")
+                    _extract(archive, work)
             except tarfile.TarError:
                 raise BadInput(f"{path.name} was changed or cut; use another backup") from None
             opener.require_end()
@@ -157,6 +158,21 @@ def _checked_folders(restored: EpochLayout) -> list[Path]:
         if manifest is not None:
             verify_files(folder, manifest)
     return folders
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Unpack plain files below the folder. What is sealed is our own; a member that says otherwise was not written by us."""
+    for member in archive:
+        name = PurePosixPath(member.name)
+        if not member.isfile() or name.is_absolute() or ".." in name.parts:
+            raise tarfile.ExtractError(member.name)
+        content = archive.extractfile(member)
+        if content is None:
+            raise tarfile.ExtractError(member.name)
+        target = folder.joinpath(*name.parts)
+        make_folder(target.parent)
+        with _create(target) as file:
+            shutil.copyfileobj(content, file)
 
 
 def _add_committed(archive: tarfile.TarFile, tree: EpochLayout) -> None:

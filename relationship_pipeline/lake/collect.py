@@ -7,7 +7,7 @@ order, so that a re-run gives the same files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,7 @@ from relationship_pipeline.lake.engine import (
     copy_to_parquet,
     create_table,
     create_view,
+    keep_build_sides,
     open_engine,
     sql,
     storage_errors,
@@ -86,6 +87,8 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
     is damaged and only what is new was read), and PipelineError when the disk is full; the old month stands then."""
     folder = collection.layout.epoch(collection.epoch).month(EMAIL_TABLE, month)
     with _work(collection, EMAIL_TABLE, month) as engine:
+        if not staged.is_covered and (standing := open_table(folder)) is not None:
+            return _keep(collection, folder, standing, month)
         earlier, damage = _earlier_files(folder, staged)
         _register_rules(engine, collection, staged, month_start(month), month_end(month))
         engine.register("left_out_folders", _one_column("folder_class", sorted(LEFT_OUT)))
@@ -137,6 +140,8 @@ def _collect_calendar(
 ) -> Manifest:
     include_private = {"include_private": collection.settings.meetings.include_private}
     with _work(collection, table, month) as engine:
+        if month and not staged.is_covered and (standing := open_table(folder)) is not None:
+            return _keep(collection, folder, standing, month)
         earlier, damage = _earlier_files(folder, staged) if month else ([], [])
         _register_rules(engine, collection, staged, *interval)
         _view_staged(engine, staged.files, STAGED_MEETING)
@@ -163,6 +168,40 @@ def _collect_calendar(
             first_at=first_at,
             last_at=last_at,
         )
+
+
+NOT_HELD = "the source no longer holds this month; what was collected before stays"
+CUT_SHORT = "the source no longer holds this month, which was last read before it ended"
+
+
+def _keep(collection: Collection, folder: Path, standing: Manifest, month: str) -> Manifest:
+    """Commit the month again as it stands: its rows and its record, and a note why they were not read again."""
+    return commit_manifest(
+        folder,
+        epoch=collection.epoch,
+        table=standing.table,
+        month=month,
+        files=standing.files,
+        fence=collection.fence,
+        inputs=standing.inputs,
+        quality=kept_quality(standing.quality, read_whole=standing.created_at >= month_end(month)),
+        first_at=standing.first_at,
+        last_at=standing.last_at,
+    )
+
+
+def kept_quality(quality: Mapping[str, Any], *, read_whole: bool) -> dict[str, Any]:
+    """The quality record of a month that was not read again. `read_whole`: it had ended when it was; else the rest of it
+    is missing, and the month is partial. A month that was kept once stays what that made of it."""
+    if NOT_HELD in quality.get("notes", ()):
+        return dict(quality)
+    reasons = [*quality["partial_reasons"], *(() if read_whole else (CUT_SHORT,))]
+    return {
+        **quality,
+        "notes": [NOT_HELD],
+        "partial_reasons": reasons,
+        "status": "partial" if reasons else quality["status"],
+    }
 
 
 def _meeting_quality(
@@ -256,6 +295,7 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
         storage_errors(f"writing {what}"),
         open_engine(epoch.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):
+        keep_build_sides(engine)
         engine.execute(_model("functions"))
         yield engine
 

@@ -18,7 +18,7 @@ from relationship_pipeline.consent.enforcement import (
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
-from relationship_pipeline.domain.months import month_end, month_of, month_range, months_due
+from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.lake.reader import open_table
@@ -48,7 +48,9 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
         manifest = read_manifest(epoch.month(EMAIL, month))
         if manifest is not None:
             landed[month] = manifest.created_at
-    return months_due(now, landed, record.first_month)
+    # An export folder says by itself what it holds of a month; a tenant must be asked.
+    search_every = None if settings.source is SourceKind.DATA_CONNECT else SEARCH_EVERY
+    return months_due(now, landed, record.first_month, search_every=search_every)
 
 
 @within_epoch
@@ -180,7 +182,8 @@ def rules_now(settings: Settings, epoch: str, directory: Directory) -> Rules:
 
 
 def _role_holders(settings: Settings, epoch: EpochLayout) -> set[str] | None:
-    """Addresses of those who hold a role that collection is restricted to (O3); None without CRM rows that say so."""
+    """Who holds a role that collection is restricted to (O3), by address or directory id; None without CRM rows that say
+    so."""
     from relationship_pipeline.lake.tables import load_tables
 
     loaded = load_tables(epoch, CRM_TABLE)

@@ -56,7 +56,7 @@ def month_metadata(manifest: Manifest, schema: pa.Schema | None = None) -> dict[
     for name in ("dropped", "mailboxes"):
         if quality.get(name):
             metadata[name] = count_table(quality[name])
-    for name in ("partial_reasons", "not_provided"):
+    for name in ("partial_reasons", "not_provided", "notes"):
         if quality.get(name):
             metadata[name] = ", ".join(quality[name])
     if quality.get("status"):

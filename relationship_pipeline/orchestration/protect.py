@@ -11,6 +11,7 @@ import dagster as dg
 
 from relationship_pipeline import operations
 from relationship_pipeline.domain.erasure import Alert
+from relationship_pipeline.orchestration.commands import end_abandoned_runs
 from relationship_pipeline.orchestration.guard import guarded
 from relationship_pipeline.orchestration.scrub import cancel_runs, scrub_history
 from relationship_pipeline.settings import Settings
@@ -97,8 +98,8 @@ def protect_jobs(settings: Settings) -> list[dg.JobDefinition]:
 
 
 def protect_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """The withdrawal sensor, the directory watch and the failure alert. All run from a fresh installation on: a stopped
-    sensor would protect nobody."""
+    """The withdrawal sensor, the directory watch, the end of abandoned runs and the failure alert. All run from a fresh
+    installation on: a stopped sensor would protect nobody."""
 
     @dg.sensor(
         job_name="erase_after_withdrawal",
@@ -150,4 +151,13 @@ def protect_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if alert >= Alert.WARNING:
             context.log.critical(f"a deletion is {alert.name.lower()}; `relationship-pipeline erase status` says more")
 
-    return [consent_withdrawal_sensor, consent_watch_sensor, run_failure_alert]
+    @dg.sensor(
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ends runs whose command line was killed, so that they hold no place in the queue.",
+    )
+    def abandoned_runs_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        ended = end_abandoned_runs(context.instance, settings.layout)
+        return dg.SkipReason(f"{ended} abandoned runs ended")
+
+    return [consent_withdrawal_sensor, consent_watch_sensor, abandoned_runs_sensor, run_failure_alert]

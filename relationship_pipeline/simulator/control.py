@@ -284,7 +284,8 @@ class Control:
         self.service.tenant.mailboxes.delete(self._copy(asked), self.service.tenant.now)
 
     def _deliver(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """`{"mailboxes": [user…], "from", "to": […], "cc": […], "received": ISO, "message_id"}` as seen from now on."""
+        """`{"mailboxes": [user…], "from", "to": […], "cc": […], "received": ISO, "message_id", "keeps_times"}` as seen
+        from now on."""
         service = self.service
         received = times.parse_iso(asked["received"])
         key = seed_of("delivered", service.tenant.mailboxes.version, service.scenario.seed)
@@ -294,7 +295,8 @@ class Control:
                       tuple(self._recipient(a) for a in asked.get("to", ())),
                       tuple(self._recipient(a) for a in asked.get("cc", ())), members)  # fmt: skip
         email.message_id = asked.get("message_id", email.message_id)
-        copies = service.tenant.mailboxes.deliver(email, received, service.tenant.now)
+        keeps_times = bool(asked.get("keeps_times", False))
+        copies = service.tenant.mailboxes.deliver(email, received, service.tenant.now, keeps_times=keeps_times)
         return {"ids": [service.tenant.ids(copy.mailbox).immutable(copy.number) for copy in copies]}
 
     def _recipient(self, address: str) -> Recipient:

@@ -313,9 +313,9 @@ def _start_time(start: int, end: int, draw: Callable[[], float]) -> int:
     weekday = (day + 3) % 7
     if weekday > 4 and chance < 0.9:
         day = min(day + 7 - weekday, end // DAY - 1) if chance < 0.45 else max(day - weekday + 4, start // DAY)
-    # The spread of hours has tails into night: mail sent just before midnight must exist.
+    # The spread of hours has tails into night, wrapped round: mail just before midnight must exist, not a heap at it.
     hour = 13 + 4.2 * math.log(1 / (1e-9 + draw()) - 1 + 1e-12) / 2.2
-    return day * DAY + min(DAY - 1, max(0, int(hour * HOUR)))
+    return day * DAY + int(hour * HOUR) % DAY
 
 
 def _later(sent: int, median_hours: float, chance: float) -> int:

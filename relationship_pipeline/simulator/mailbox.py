@@ -258,13 +258,15 @@ class Mailboxes:
         change(copy)
         self.version += 1
 
-    def deliver(self, email: Email, received: int, now: int) -> list[Copy]:
-        """Put a message into the mailboxes of its members, as received at `received` and seen from `now` on."""
+    def deliver(self, email: Email, received: int, now: int, *, keeps_times: bool = False) -> list[Copy]:
+        """Put a message into the mailboxes of its members, as received at `received` and seen from `now` on. With
+        `keeps_times` it says that it was created when it was received, as mail does that an archive tool brings back."""
         copies = []
         for mailbox in email.members:
             own = email.sender_index == mailbox
             copy = Copy(email, mailbox, mix(email.key ^ self._salt(mailbox)), received, SENT if own else INBOX)
-            copy.visible_from = copy.created = max(now, received)
+            copy.visible_from = max(now, received)
+            copy.created = received if keeps_times else copy.visible_from
             self._delivered.setdefault(mailbox, []).append(copy)
             copies.append(copy)
         self.version += 1

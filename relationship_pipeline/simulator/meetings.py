@@ -76,7 +76,9 @@ class Meetings:
         found = []
         for _ in range(poisson(rng, stream.rate * share * per_message)):
             uid = rng.getrandbits(64)
-            created = max(start, _working_time(start + int((end - start) * rng.random()), rng.random()))
+            created = _working_time(start + int((end - start) * rng.random()), rng.random())
+            if created < start:  # moved off a weekend into the third before: the same hour of our first day
+                created = start + created % DAY
             lead = DAY * (1 + int(rng.random() * 9) if rng.random() < 0.85 else 10 + int(rng.random() * 19))
             begin = _half_hour(_working_time(created + lead, rng.random()))
             minutes = (30, 30, 60, 60, 45, 90)[int(rng.random() * 6)]
@@ -89,7 +91,8 @@ class Meetings:
                 begin = begin // DAY * DAY
             finish = begin + (DAY if all_day else minutes * MINUTE)
             cancelled = unit(mix(uid ^ 2)) < self.realism.meeting_cancellations
-            modified = created + (HOUR if not cancelled else (begin - created) // 2)
+            # A weekend or a whole day may put the start before the invitation; what follows it never is.
+            modified = created + (max(HOUR, (begin - created) // 2) if cancelled else HOUR)
             found.append(
                 Meeting(uid, 0, "singleInstance", stream.members, organizer, self._answers(invited, uid, created),
                         begin, finish, begin, all_day, cancelled, self._private(uid), uid & 3 != 0, created, modified)

@@ -239,10 +239,20 @@ def _serve(servers: list[uvicorn.Server], sockets: list[socket.socket]) -> None:
             # In a thread there are no signals to capture; in the child the parent decides.
             server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         await asyncio.gather(*(server.serve([s]) for server, s in zip(servers, sockets, strict=True)))
+        await _abort_connections(servers)
 
     asyncio.run(both())
     for listener in sockets:
         listener.close()
+
+
+async def _abort_connections(servers: list[uvicorn.Server]) -> None:
+    """A server told to stop at once leaves TLS connections that are still saying goodbye to a loop that is gone."""
+    for server in servers:
+        for connection in tuple(server.server_state.connections):
+            connection.transport.abort()
+    for _ in range(3):  # the loop closes an aborted connection in its next rounds
+        await asyncio.sleep(0)
 
 
 def run(

@@ -151,12 +151,9 @@ class GraphService:
             await self._send(send, entry, headers, error(503, "serviceNotAvailable"), rule)
             return
         if rule and (endpoint == "discovery") == (rule.variant == "discovery_down"):
-            answer = error(503, "temporarily_unavailable", "AADSTS90033: A transient error has occurred.")
-            if rule.variant == "throttled":
-                answer = error(429, "temporarily_unavailable", "AADSTS90055: The server is too busy.")
-                answer.headers["Retry-After"] = str(max(1, round(rule.seconds)))
+            answer = self._refused(_sign_in_fault(rule), now)
         elif endpoint == "discovery" and not self.identity.knows(tenant):
-            answer = error(400, "invalid_tenant", "AADSTS90002: Tenant not found.")
+            answer = self._refused(TokenError(400, "invalid_tenant", 90002, f"Tenant '{tenant}' not found."), now)
         elif endpoint == "discovery":
             answer = Answer(200, msgspec.json.encode(self.identity.discovery(base, tenant)), "application/json")
         elif endpoint == "token" and method == "POST":
@@ -167,10 +164,18 @@ class GraphService:
 
     def _token(self, tenant: str, body: bytes, base: str, now: float) -> Answer:
         try:
-            document, status = self.identity.token(tenant, body, base, now), 200
+            document = self.identity.token(tenant, body, base, now)
         except TokenError as refused:
-            document, status = self.identity.error(refused, now), refused.status
-        return Answer(status, msgspec.json.encode(document), "application/json", {"Cache-Control": "no-store"})
+            return self._refused(refused, now)
+        return Answer(200, msgspec.json.encode(document), "application/json", {"Cache-Control": "no-store"})
+
+    def _refused(self, refused: TokenError, now: float) -> Answer:
+        """An error of the sign-in service, in its own form and not Graph's."""
+        headers = {"Cache-Control": "no-store"}
+        if refused.retry_after is not None:
+            headers["Retry-After"] = refused.retry_after
+        body = msgspec.json.encode(self.identity.error(refused, now))
+        return Answer(refused.status, body, "application/json", headers)
 
     async def _graph(
         self, scope: Scope, headers: dict[str, str], base: str, path: str, body: bytes, send: Send
@@ -476,6 +481,14 @@ def _expired() -> Answer:
     answer = error(401, "InvalidAuthenticationToken", "Lifetime validation failed, the token is expired.", {})
     answer.headers["WWW-Authenticate"] = 'Bearer realm="", error="invalid_token", error_description="expired"'
     return answer
+
+
+def _sign_in_fault(rule: Rule) -> TokenError:
+    """F21: the sign-in service is busy or down."""
+    if rule.variant == "throttled":
+        wait = str(max(1, round(rule.seconds)))
+        return TokenError(429, "temporarily_unavailable", 90055, "The server is too busy.", retry_after=wait)
+    return TokenError(503, "temporarily_unavailable", 90033, "A transient error has occurred.")
 
 
 def _no_mailbox() -> Answer:

@@ -74,7 +74,9 @@ class Tenant:
             meeting
             for stream in streams.values()
             for meeting in self.meetings.starting(stream, start - DAY, end)
-            if meeting.end > start and any(a.person is recipient for a in meeting.attendees)
+            if meeting.end > start
+            and any(a.person is recipient for a in meeting.attendees)
+            and self.attends(meeting, room)
         ]
 
     def emails(self, month: str) -> Iterator[tuple[Email, list[Copy]]]:
@@ -107,5 +109,10 @@ class Tenant:
             if stream.kind in ("client", "internal", "team"):
                 for meeting in self.meetings.starting(stream, start, end):
                     holders = [mailbox for mailbox in meeting.members if self.attends(meeting, mailbox)]
+                    holders += [
+                        attendee.person.user
+                        for attendee in meeting.attendees
+                        if attendee.kind == "resource" and self.attends(meeting, attendee.person.user)
+                    ]
                     if holders:
                         yield meeting, holders

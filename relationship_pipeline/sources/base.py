@@ -57,7 +57,8 @@ class Staged:
 
     `read_since` holds, for mailboxes of which only what is new was read (B3), the instant from which they were: copies
     held earlier from such a mailbox and received before that instant are kept, unless a staged row (before any drop
-    rule) has the same item id. `settle` is to be called with the month's new content id once it is committed: the files
+    rule) has the same item id. `is_covered` False: the source does not hold the month any more, though the lake does; what
+    was collected stays as it is. `settle` is to be called with the month's new content id once it is committed: the files
     may be gone after that.
     """
 
@@ -70,6 +71,7 @@ class Staged:
     partial_reasons: tuple[str, ...] = ()
     not_provided: tuple[str, ...] = ()
     read_since: Mapping[str, datetime] = field(default_factory=dict)
+    is_covered: bool = True
     settle: Callable[[str], None] = field(default=lambda content_id: None, compare=False)
 
 

@@ -1,5 +1,6 @@
 """CRM rows from files: `accounts`, `contacts`, `opportunities`, `leads`, `stakeholders`, `opportunity_team`, `phonecalls`,
-`appointments`, `emails` and `user_roles`, each `<name>.csv` or `<name>.parquet` with Dataverse's column names.
+`appointments`, `emails` and `user_roles`, each `<name>.csv` or `<name>.parquet` with Dataverse's column names or the plain
+ones of `_SPELLINGS`.
 
 Forgiving: any file may be missing, columns may come in any order and case, further ones are ignored, blanks are null. A
 row that cannot be used is counted by reason and left out. What rows mean is decided in insights/.
@@ -93,6 +94,24 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             yield {_name(key): _text(value) for key, value in row.items()}
 
 
+_SPELLINGS = {
+    "from_address": ("from_addressused",),
+    "to_addresses": ("to_addressused",),
+    "regarding_type": ("regardingobjecttypecode", "_regardingobjectid_value@microsoft.dynamics.crm.lookuplogicalname"),
+    "role": ("rolename",),
+}
+"""Column: what else it may be called. A lookup `_x_value` of the Web API may also be the bare `x` of an export."""
+
+
+def _value(row: Row, column: str) -> str | None:
+    bare = (column[1:-6],) if column.startswith("_") and column.endswith("_value") else ()
+    for name in (column, *bare, *_SPELLINGS.get(column, ())):
+        value = row.get(name)
+        if value is not None:
+            return value
+    return None
+
+
 def _name(key: str) -> str:
     return key.strip().lower()
 
@@ -107,15 +126,28 @@ def _text(value: Any) -> str | None:
     return str(value).strip() or None
 
 
+_RECORD_TYPES = {"1": "account", "2": "contact", "3": "opportunity", "4": "lead"}
+"""Dataverse's object type codes of the records that activities are regarding; exports may say them by name."""
+
+
+def _user(row: Row, column: str) -> str:
+    """Who it is, in words that the directory knows where the row has them: a Dataverse systemuserid is none."""
+    for name in ("azureactivedirectoryobjectid", "internalemailaddress"):
+        value = row.get(name)
+        if value is not None:
+            return value
+    return _needed(row, column)
+
+
 def _needed(row: Row, column: str) -> str:
-    value = row.get(column)
+    value = _value(row, column)
     if value is None:
         raise _BadRow(f"no_{column}")
     return value
 
 
 def _addresses(row: Row) -> list[str]:
-    return _normalized(row.get(f"emailaddress{number}") for number in (1, 2, 3))
+    return _normalized(_value(row, f"emailaddress{number}") for number in (1, 2, 3))
 
 
 def _normalized(raw: Any) -> list[str]:
@@ -124,7 +156,7 @@ def _normalized(raw: Any) -> list[str]:
 
 
 def _number(row: Row, column: str) -> float | None:
-    value = row.get(column)
+    value = _value(row, column)
     if value is None:
         return None
     try:
@@ -139,7 +171,7 @@ def _state(row: Row) -> int | None:
 
 
 def _instant(row: Row, column: str) -> datetime | None:
-    value = row.get(column)
+    value = _value(row, column)
     if value is None:
         return None
     try:
@@ -150,29 +182,30 @@ def _instant(row: Row, column: str) -> datetime | None:
 
 
 def _regarding(row: Row) -> dict[str, Any]:
+    kind = (_value(row, "regarding_type") or "").lower()
     return {
-        "regarding_id": row.get("_regardingobjectid_value"),
-        "regarding_type": (row.get("regarding_type") or "").lower() or None,
+        "regarding_id": _value(row, "_regardingobjectid_value"),
+        "regarding_type": _RECORD_TYPES.get(kind, kind) or None,
     }
 
 
 def _account(row: Row) -> dict[str, Any]:
     return {
         "account_id": _needed(row, "accountid"),
-        "name": row.get("name"),
-        "website": row.get("websiteurl"),
+        "name": _value(row, "name"),
+        "website": _value(row, "websiteurl"),
         "addresses": _addresses(row),
-        "primary_contact_id": row.get("_primarycontactid_value"),
+        "primary_contact_id": _value(row, "_primarycontactid_value"),
     }
 
 
 def _contact(row: Row) -> dict[str, Any]:
     return {
         "contact_id": _needed(row, "contactid"),
-        "name": row.get("fullname"),
+        "name": _value(row, "fullname"),
         "addresses": _addresses(row),
-        "parent_id": row.get("_parentcustomerid_value"),
-        "owner_id": row.get("_ownerid_value"),
+        "parent_id": _value(row, "_parentcustomerid_value"),
+        "owner_id": _value(row, "_ownerid_value"),
         "state": _state(row),
     }
 
@@ -180,11 +213,11 @@ def _contact(row: Row) -> dict[str, Any]:
 def _opportunity(row: Row) -> dict[str, Any]:
     return {
         "opportunity_id": _needed(row, "opportunityid"),
-        "name": row.get("name"),
-        "account_id": row.get("_parentaccountid_value"),
-        "contact_id": row.get("_parentcontactid_value"),
-        "customer_id": row.get("_customerid_value"),
-        "owner_id": row.get("_ownerid_value"),
+        "name": _value(row, "name"),
+        "account_id": _value(row, "_parentaccountid_value"),
+        "contact_id": _value(row, "_parentcontactid_value"),
+        "customer_id": _value(row, "_customerid_value"),
+        "owner_id": _value(row, "_ownerid_value"),
         "state": _state(row),
         "estimated_value": _number(row, "estimatedvalue"),
         "closed_at": _instant(row, "actualclosedate"),
@@ -194,25 +227,32 @@ def _opportunity(row: Row) -> dict[str, Any]:
 def _lead(row: Row) -> dict[str, Any]:
     return {
         "lead_id": _needed(row, "leadid"),
-        "name": row.get("fullname"),
-        "company_name": row.get("companyname"),
+        "name": _value(row, "fullname"),
+        "company_name": _value(row, "companyname"),
         "addresses": _addresses(row),
-        "owner_id": row.get("_ownerid_value"),
+        "owner_id": _value(row, "_ownerid_value"),
         "state": _state(row),
     }
 
 
 def _stakeholder(row: Row) -> dict[str, Any]:
     return {
-        "record_type": _needed(row, "record_type").lower(),
-        "record_id": _needed(row, "record_id"),
+        **_record(row),
         "contact_id": _needed(row, "contactid"),
-        "role": row.get("role"),
+        "role": _value(row, "role"),
     }
 
 
+def _record(row: Row) -> dict[str, str]:
+    """The opportunity or lead of a stakeholder: by type and id, or by the column that is filled."""
+    for kind in ("opportunity", "lead"):
+        if (identifier := _value(row, f"_{kind}id_value")) is not None and _value(row, "record_id") is None:
+            return {"record_type": kind, "record_id": identifier}
+    return {"record_type": _needed(row, "record_type").lower(), "record_id": _needed(row, "record_id")}
+
+
 def _team_member(row: Row) -> dict[str, Any]:
-    return {"opportunity_id": _needed(row, "opportunityid"), "user_id": _needed(row, "systemuserid")}
+    return {"opportunity_id": _needed(row, "opportunityid"), "user_id": _user(row, "systemuserid")}
 
 
 def _phonecall(row: Row) -> dict[str, Any]:
@@ -222,12 +262,12 @@ def _phonecall(row: Row) -> dict[str, Any]:
     minutes = _number(row, "actualdurationminutes") or 0.0
     if minutes < 0:
         raise _BadRow("bad_actualdurationminutes")
-    parties = _normalized([row.get("from_address")])
+    parties = _normalized([_value(row, "from_address")])
     return {
         "activity_id": _needed(row, "activityid"),
         "from_address": parties[0] if parties else None,
-        "to_addresses": _normalized((row.get("to_addresses") or "").split(";")),
-        "is_outgoing": (row.get("directioncode") or "").lower() in ("true", "1", "yes"),
+        "to_addresses": _normalized((_value(row, "to_addresses") or "").split(";")),
+        "is_outgoing": (_value(row, "directioncode") or "").lower() in ("true", "1", "yes"),
         "started_at": started_at,
         "minutes": minutes,
         **_regarding(row),
@@ -247,7 +287,7 @@ def _email(row: Row) -> dict[str, Any]:
 
 
 def _user_role(row: Row) -> dict[str, Any]:
-    return {"user": _needed(row, "user"), "role": _needed(row, "role")}
+    return {"user": _user(row, "user"), "role": _needed(row, "role")}
 
 
 _BUILDERS: dict[str, Callable[[Row], dict[str, Any]]] = {

@@ -34,19 +34,21 @@ from relationship_pipeline.lake.engine import (
     copy_to_parquet,
     create_table,
     is_disk_full,
+    keep_build_sides,
     open_engine,
     sql,
     storage_errors,
 )
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Checkpoint, Directory, Progress, ReadScope, Staged
+from relationship_pipeline.sources.zones import WINDOWS_ZONES
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
 MODELS = "relationship_pipeline.sources.models"
-SPLIT_VERSION = "1"
+SPLIT_VERSION = "2"
 """Part of every stage key: changes when the split's rules do, so that nothing staged by older rules is read."""
 
 STAGE_FOLDER = "data_connect"
@@ -299,10 +301,13 @@ class DataConnectSource:
                 open_engine(self._spill, memory_limit=self._memory_limit, threads=self._threads) as engine,
                 ThreadPoolExecutor(1) as checker,
             ):
+                keep_build_sides(engine)
                 if folders is not None:
                     engine.register("folders", folders.table())
                     default = {"inbox": INBOX, "sentitem": SENT}.get(file.dataset, UNKNOWN)
                     parameters["default_class"] = default
+                else:
+                    engine.register("windows_zones", _windows_zones())
                 model = sql(MODELS, "split_events" if folders is None else "split_messages")
                 whole = checker.submit(_check_whole, file)
                 _read_rows(engine, model, parameters, file)
@@ -465,9 +470,15 @@ def _staged(
     not_provided: tuple[str, ...],
 ) -> Staged:
     """What the splits hold of the months. Rejected rows without any usable time are counted in the newest month that
-    the export holds, so that they are seen once."""
+    the export holds, so that they are seen once.
+
+    An export may be of some days only. A month that the lake holds and the export does not is not covered; where the
+    export begins within the month, only what was received since its first row counts as read again."""
     files = [target / f"{month}.parquet" for target, record in splits for month in months if month in record.months]
+    held = {month for _, record in splits for month in (*record.months, *record.rejected) if month != _NO_MONTH}
     newest = max((month for _, record in splits for month in record.months), default=None)
+    is_first = scope.committed is not None and min(held, default=None) == months[0]
+    begins = _first_instant(files) if is_first else None
     rejected: Counter[str] = Counter()
     states: dict[str, set[str]] = {}
     for _, record in splits:
@@ -500,7 +511,35 @@ def _staged(
         read_mailboxes=frozenset() if bad else frozenset(done),
         partial_reasons=tuple(reasons),
         not_provided=not_provided,
+        read_since=dict.fromkeys(done, begins) if begins is not None and not bad else {},
+        is_covered=bool(scope.committed is None or bad or any(month in held for month in months)),
     )
+
+
+def _first_instant(files: list[Path]) -> datetime | None:
+    """The earliest `received_at` or `start_at` in split files, by their statistics."""
+    import pyarrow.parquet as pq
+
+    first = []
+    for path in files:
+        metadata = pq.read_metadata(path)
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            columns = (group.column(position) for position in range(group.num_columns))
+            first += [
+                column.statistics.min
+                for column in columns
+                if column.path_in_schema in ("received_at", "start_at") and column.is_stats_set
+            ]
+    return min(first, default=None)
+
+
+def _windows_zones() -> pa.Table:
+    """Columns name (lower case), zone (IANA)."""
+    import pyarrow as pa
+
+    names, zones = list(WINDOWS_ZONES), list(WINDOWS_ZONES.values())
+    return pa.table([names, zones], schema=pa.schema([("name", pa.string()), ("zone", pa.string())]))
 
 
 def _split_lock(split: Path) -> Path:

@@ -61,6 +61,15 @@ def test_b3_a_machine_that_slept_over_the_turn_of_the_month_still_closes_it() ->
     assert due == ["2026-09", "2026-10", "2026-11"]
 
 
+def test_31_closed_months_are_due_again_once_a_week_where_the_source_must_be_asked() -> None:
+    now = datetime(2026, 11, 23, 2, tzinfo=UTC)
+    landed = {month: now - timedelta(days=7) for month in m.month_range("2025-11", "2026-10")}
+    assert m.months_due(now, landed, "2025-11") == ["2026-11"]
+    assert m.months_due(now, landed, "2025-11", search_every=m.SEARCH_EVERY) == m.month_range("2025-11", "2026-11")
+    day_before = now - timedelta(days=1)
+    assert m.months_due(day_before, landed, "2025-11", search_every=m.SEARCH_EVERY) == ["2026-11"]
+
+
 @given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 6, 1), timezones=st.just(UTC)), st.sets(st.integers(0, 500)))
 def test_b3_no_month_stays_unsettled_whatever_ticks_are_missed(start: datetime, missed: set[int]) -> None:
     """Daily ticks over 500 days, any of them missed: once a tick runs after a month's grace, that month is settled."""

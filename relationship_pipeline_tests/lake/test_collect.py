@@ -55,7 +55,7 @@ def test_b5_the_same_item_in_message_and_sent_item_is_one_copy_and_sent(lake):
     row = make.message(ANA, sender=ANA, to=[OUT], at=MARCH)
     manifest, rows = lake(Message_v1=[row], SentItem_v1=[row]).emails()
     assert [row["folder_class"] for row in rows] == ["sent"]
-    assert manifest.quality["duplicates"] == 1
+    assert (manifest.quality["copies_read"], manifest.quality["duplicates"]) == (1, 0)
 
 
 def test_b5_message_ids_compare_exactly_but_for_white_space_and_the_case_of_the_domain(lake):
@@ -429,15 +429,50 @@ def test_o1_a_rerun_keeps_what_was_collected_from_a_mailbox_that_may_no_longer_b
 
 
 def test_o1_a_mailbox_that_was_not_reached_keeps_its_rows_and_one_that_was_loses_what_is_gone(lake, tmp_path):
+    first = make.message(BEN, sender=OUT, to=[BEN], at=MARCH - HOUR)
     gone = make.email([ANA, BEN], sender=OUT, to=[ANA, BEN], at=MARCH)
     stays = make.email([ANA, BEN], sender=OUT, to=[ANA, BEN], at=MARCH + HOUR)
-    mail(lake, gone, stays).emails()
-    make.write_export(tmp_path / "export", Message_v1=stays)
-    _, rows = SmallLake(tmp_path / "export", tmp_path / "data").emails(read_mailboxes=frozenset({make.oid(BEN)}))
+    mail(lake, first, gone, stays).emails()
+    make.write_export(tmp_path / "export", Message_v1=[first, *stays])
+    _, rows = SmallLake(tmp_path / "export", tmp_path / "data").emails(
+        read_mailboxes=frozenset({make.oid(BEN)}), read_since={}
+    )
     held = [(row["mailbox"], row["received_at"]) for row in rows]
     assert (make.oid(ANA), MARCH) in held
     assert (make.oid(BEN), MARCH) not in held
-    assert len(held) == 3
+    assert len(held) == 4
+
+
+def test_a_month_that_the_export_no_longer_holds_stays_as_it_is_and_says_so(lake, tmp_path):
+    march = make.message(ANA, sender=OUT, to=[ANA], at=MARCH)
+    april = make.message(ANA, sender=OUT, to=[ANA], at=MARCH + timedelta(days=22))
+    before, rows = mail(lake, march).emails()
+    make.write_export(tmp_path / "export", Message_v1=[april])
+    later = SmallLake(tmp_path / "export", tmp_path / "data")
+    for _ in range(2):
+        after, again = later.emails()
+        assert again == rows and after.content_id == before.content_id
+        assert after.quality == {**before.quality, "notes": [collect.NOT_HELD]}
+    assert after.created_at > before.created_at, "it counts as read, so that a refresh settles it"
+    assert later.emails("2026-02")[1] == [], "a month that never landed is empty"
+
+
+def test_a_month_that_was_still_running_when_it_was_last_read_is_partial(lake):
+    manifest, _ = mail(lake, make.message(ANA, sender=OUT, to=[ANA], at=MARCH)).emails()
+    kept = collect.kept_quality(manifest.quality, read_whole=False)
+    assert (kept["status"], kept["partial_reasons"]) == ("partial", [collect.CUT_SHORT])
+    assert collect.kept_quality(kept, read_whole=True) == kept, "keeping it again does not make it whole"
+
+
+def test_an_export_that_begins_within_a_month_takes_nothing_from_before_its_first_row(lake, tmp_path):
+    early, late, new = (
+        make.message(ANA, sender=OUT, to=[ANA], at=MARCH + n * HOUR, item=f"item {n}") for n in range(3)
+    )
+    mail(lake, early, late).emails()
+    make.write_export(tmp_path / "export", Message_v1=[late, new])
+    manifest, rows = SmallLake(tmp_path / "export", tmp_path / "data").emails()
+    assert [row["received_at"] for row in rows] == [MARCH, MARCH + HOUR, MARCH + 2 * HOUR]
+    assert manifest.quality["kept_earlier"] == 1 and balances(manifest.quality)
 
 
 def test_b3_what_was_held_from_before_the_instant_of_reading_stays(lake, tmp_path):
@@ -621,7 +656,7 @@ def test_b4_planned_meetings_are_those_that_start_in_the_interval(lake):
     a_lake = calendar(lake, days)
     start, end = MARCH + timedelta(days=10), MARCH + timedelta(days=50)
     staged = a_lake.source.stage_planned_meetings(
-        start, end, a_lake.scope(), a_lake.epoch.stage, lambda: None, lambda line: None
+        start, end, a_lake.scope("planned_meetings", "2026-04"), a_lake.epoch.stage, lambda: None, lambda line: None
     )
     manifest = collect.collect_planned_meetings(a_lake.collection(), start, end, staged)
     assert manifest.rows == 40

@@ -393,7 +393,14 @@ def test_F21_the_token_endpoint_is_busy_or_down(graph: Graph) -> None:
     busy = graph.token_answer()
     assert (busy.status_code, busy.headers["retry-after"]) == (429, "2")
     strike(graph, "F21", "server_error", count=1, endpoint="token")
-    assert graph.token_answer().status_code == 503
+    down = graph.token_answer()
+    assert down.status_code == 503
+    for answer, number in ((busy, 90055), (down, 90033)):
+        body = answer.json()
+        assert (body["error"], body["error_codes"]) == ("temporarily_unavailable", [number]), (
+            "Entra's form, not Graph's"
+        )
+        assert body["error_description"].startswith(f"AADSTS{number}: ") and body["trace_id"] and body["correlation_id"]
     assert graph.token_answer().status_code == 200
     strike(graph, "F21", "discovery_down", endpoint="discovery")
     document = f"{graph.address.authority}/v2.0/.well-known/openid-configuration"

@@ -82,6 +82,36 @@ def test_mailboxes_and_the_list_of_emails_show_the_same_copies(tenant: Tenant, c
     assert from_emails == from_mailboxes
 
 
+@pytest.mark.parametrize("seed", [5, 41, 43])
+@pytest.mark.parametrize("today", ["2025-02-11", "2025-02-21", "2025-03-01", "2025-03-15"])
+def test_mailboxes_and_the_truth_agree_where_the_clock_stands_on_a_border(seed: int, today: str) -> None:
+    """Windows that end now, as a client asks for them."""
+    tenant = Tenant(small(seed=seed, realism=Realism.everything(), now=f"{today}T00:00:00Z"))
+    for month in MONTHS:
+        start, end = month_bounds(month)
+        true = {(c.mailbox, c.number) for _, copies in tenant.emails(month) for c in copies}
+        until = min(end, tenant.now)
+        seen = {(u.index, c.number) for u in tenant.people.users for c in tenant.messages(u.index, start, until)}
+        assert true == seen
+        assert sum(tenant.mailboxes.count(u.index, start, until, tenant.now) for u in tenant.people.users) == len(true)
+
+
+def test_calendars_and_the_list_of_meetings_show_the_same_rooms_included(tenant: Tenant) -> None:
+    for now in (WINDOW[0] + 20 * 86400, WINDOW[1]):
+        tenant.now = now
+        for month in MONTHS:
+            start, end = month_bounds(month)
+            true = [(m.uid, m.start, holder) for m, holders in tenant.month_meetings(start, end) for holder in holders]
+            seen = {
+                (meeting.uid, meeting.start, user.index)
+                for user in tenant.people.users
+                for meeting in tenant.calendar(user.index, start, end)
+                if start <= meeting.start < end
+            }
+            assert len(true) == len(set(true)) and set(true) == seen
+    assert {tenant.people.users[holder].kind for _, _, holder in true} >= {"room", "member"}
+
+
 def test_a_message_lies_in_every_mailbox_it_names(copies: list) -> None:
     holders = defaultdict(set)
     for copy in copies:

@@ -44,6 +44,56 @@ def test_phone_calls_take_several_recipients_and_either_direction(tmp_path):
     assert second["started_at"] == datetime(2025, 3, 2, 10, tzinfo=UTC)
 
 
+SHAPES = [
+    (
+        "phonecalls",
+        "activityid,from_address,to_addresses,directioncode,actualstart,actualdurationminutes,_regardingobjectid_value,"
+        "regarding_type\nc1,megan@contoso.com,ana@fabrikam.com,true,2025-03-01T10:00:00Z,5,op1,opportunity\n",
+        "activityid,from_addressused,to_addressused,directioncode,actualstart,actualdurationminutes,regardingobjectid,"
+        "regardingobjecttypecode\nc1,megan@contoso.com,ana@fabrikam.com,true,2025-03-01T10:00:00Z,5,op1,3\n",
+    ),
+    (
+        "emails",
+        "messageid,_regardingobjectid_value,regarding_type\n<1@x>,le1,lead\n",
+        "messageid,_regardingobjectid_value,_regardingobjectid_value@Microsoft.Dynamics.CRM.lookuplogicalname\n<1@x>,le1,lead\n",
+    ),
+    (
+        "stakeholders",
+        "record_type,record_id,contactid,role\nopportunity,op1,co1,Buyer\nlead,le1,co1,\n",
+        "opportunityid,leadid,contactid,rolename\nop1,,co1,Buyer\n,le1,co1,\n",
+    ),
+    (
+        "opportunity_team",
+        "opportunityid,systemuserid\nop1,2f1c\n",
+        "opportunityid,systemuserid,azureactivedirectoryobjectid\nop1,not the directory's,2f1c\n",
+    ),
+    (
+        "user_roles",
+        "user,role\nmegan@contoso.com,Salesperson\n",
+        "internalemailaddress,rolename\nmegan@contoso.com,Salesperson\n",
+    ),
+    ("user_roles", "user,role\n2f1c,Salesperson\n", "azureactivedirectoryobjectid,rolename\n2f1c,Salesperson\n"),
+    (
+        "contacts",
+        "contactid,fullname,_parentcustomerid_value,_ownerid_value\nco1,Ana,ac1,2f1c\n",
+        "contactid,fullname,parentcustomerid,ownerid\nco1,Ana,ac1,2f1c\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "plain", "dataverse"), SHAPES)
+def test_dataverses_column_names_read_the_same_as_the_plain_ones(tmp_path, kind, plain, dataverse):
+    rows = []
+    for name, text in (("plain", plain), ("dataverse", dataverse)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{kind}.csv").write_text(text)
+        records = read_crm_files(folder)
+        assert not records.rejected
+        rows.append(records.tables[kind].to_pylist())
+    assert rows[0] == rows[1] and rows[0]
+
+
 def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path):
     (tmp_path / "opportunities.csv").write_text(
         "opportunityid,name,estimatedvalue,statecode\nop1,One,100,0\n,No id,1,0\nop2,Two,much,0\nop1,Again,1,0\n"

@@ -350,13 +350,16 @@ def test_meetings_in_another_zone_and_with_impossible_dates(lake):
     berlin["start"] = {"dateTime": "2026-03-10T13:00:00.0000000", "timeZone": "Europe/Berlin"}
     windows = make.event(ANA, organizer=ANA, start=MARCH + DAY)
     windows["start"] = {"dateTime": "2026-03-11T13:00:00.0000000", "timeZone": "Pacific Standard Time"}
+    nowhere = make.event(ANA, organizer=ANA, start=MARCH + DAY)
+    nowhere["start"] = {"dateTime": "2026-03-11T13:00:00.0000000", "timeZone": "Customized Time Zone"}
     never = make.event(ANA, organizer=ANA, start=MARCH + 2 * DAY)
     never["start"] = {"dateTime": "0001-01-01T00:00:00.0000000", "timeZone": "UTC"}
     backwards = make.event(ANA, organizer=ANA, start=MARCH + 3 * DAY, minutes=-30)
-    export(lake, Message_v1=[received()], CalendarView_v0=[berlin, windows, never, backwards])
+    export(lake, Message_v1=[received()], CalendarView_v0=[berlin, windows, nowhere, never, backwards])
     manifest, rows = lake.meetings()
     assert [(row["start_at"], row["end_at"] - row["start_at"]) for row in rows] == [
         (MARCH, timedelta(minutes=30)),
+        (datetime(2026, 3, 11, 20, tzinfo=UTC), timedelta(0)),
         (MARCH + 3 * DAY, timedelta(0)),
     ]
     assert manifest.quality["dropped"] == {"impossible_date": 1, "unknown_time_zone": 1}
@@ -488,7 +491,9 @@ def test_c4_consent_is_asked_before_each_file(lake):
             raise ConsentRefused("consent withdrawn")
 
     with pytest.raises(ConsentRefused):
-        lake.source.stage_emails("2026-03", lake.scope(), lake.epoch.stage, checkpoint, lake.progress.append)
+        lake.source.stage_emails(
+            "2026-03", lake.scope("email", "2026-03"), lake.epoch.stage, checkpoint, lake.progress.append
+        )
     assert len(lake.progress) == 1
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relationship_pipeline.schemas import INSTANT
 from relationship_pipeline.sources.graph.client import IMMUTABLE, GraphClient, quoted
 from relationship_pipeline.sources.graph.listing import read_all
 from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
@@ -13,8 +18,7 @@ from relationship_pipeline.sources.graph.walk import stamp
 from relationship_pipeline.sources.graph.wire import (
     EVENT_FIELDS,
     Event,
-    is_utc,
-    known_times,
+    is_in_unknown_zone,
     meeting_batch,
     page_decoder,
 )
@@ -34,10 +38,19 @@ class CalendarReader:
         self._start = start
         self._end = end
 
-    async def size(self, mailbox: str) -> int | None:
-        return None
+    def is_sized(self, mailbox: str) -> bool:
+        return False
 
-    def units(self, mailbox: str, count: int | None, plan: Plan) -> list[Unit]:
+    async def sizes(self, mailboxes: Sequence[str]) -> dict[str, int]:
+        return {}
+
+    async def size(self, mailbox: str) -> int:
+        return 0
+
+    def expected(self, mailbox: str, plan: Plan) -> int:
+        return 0
+
+    def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         return [Unit(mailbox, "start", self._start, self._end)]
 
     async def prepare(self, mailbox: str) -> None:
@@ -60,16 +73,23 @@ class CalendarReader:
             shrink=lambda: url(SMALL_PAGE),
         )
         # A view also holds what began before it and lasts into it; that belongs to the month it starts in.
-        first, last = stamp(unit.start)[:19], stamp(unit.end)[:19]
-        starts = [(event.start.dateTime or "")[:19] if event.start else "" for event in events]
-        inside = [event for event, start in zip(events, starts, strict=True) if not start or first <= start < last]
-        batch = known_times(meeting_batch(unit.mailbox, inside), "start_at")
-        rejected = {}
-        if not_utc := sum(1 for event in inside if event.start and not is_utc(event.start)):
-            rejected["not_utc"] = not_utc
-        if unknown := len(inside) - batch.num_rows - not_utc:
-            rejected["no_start"] = unknown
-        cursor = Cursor(position=stamp(unit.end), done=True, walked=len(events), tally=len(events), rejected=rejected)
+        batch = meeting_batch(unit.mailbox, events)
+        starts = batch.column("start_at")
+        unknown = Counter(_reason(event) for event, start in zip(events, starts, strict=True) if not start.is_valid)
+        inside = pc.and_(pc.greater_equal(starts, _scalar(unit.start)), pc.less(starts, _scalar(unit.end)))
+        batch = batch.filter(inside)
+        cursor = Cursor(
+            position=stamp(unit.end), done=True, walked=len(events), tally=len(events), rejected=dict(unknown)
+        )
         await asyncio.to_thread(self._stage.put, unit, [batch], cursor)
-        on_rows(len(inside))
+        on_rows(batch.num_rows)
         return cursor
+
+
+def _reason(event: Event) -> str:
+    """Why an event's start is not known."""
+    return "unknown_time_zone" if event.start and is_in_unknown_zone(event.start) else "no_start"
+
+
+def _scalar(instant: datetime) -> pa.Scalar:
+    return pa.scalar(instant, INSTANT)

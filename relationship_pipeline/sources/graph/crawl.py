@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.sources.base import Checkpoint, Progress
+from relationship_pipeline.sources.graph.batch import MOST
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind
 from relationship_pipeline.sources.graph.lanes import LANES_A_PAIR, PAIRS, Lanes
 from relationship_pipeline.sources.graph.stage import Cursor, Entry, Plan, Stage, Unit
+
+Item = TypeVar("Item")
 
 GIANT = 5_000
 """Items in a window above which a mailbox's month is split by days, its days read side by side."""
@@ -29,8 +32,9 @@ GIANT_LANES = PAIRS * LANES_A_PAIR
 LANE_WAIT = 1.0
 PASSES = 3
 """Times that a parked mailbox is taken up again, the first included."""
-SPARE_MAILBOXES = 16
-"""Mailboxes opened beyond the width, so that the width is used while some wait in the penalty box."""
+SPARE_SHARE = 8
+"""One mailbox for so many of the width is opened beyond it, so that the width is used while some wait in the penalty box.
+What is open when the process dies is what is fetched again."""
 PROGRESS_SECONDS = 5.0
 MOST_REFUSED = 0.5
 FEWEST_REFUSED = 5
@@ -52,10 +56,19 @@ _OUTCOMES = {Kind.NO_MAILBOX: Outcome.NO_MAILBOX, Kind.GONE: Outcome.GONE, Kind.
 class Reader(Protocol):
     """What is read of each mailbox."""
 
-    async def size(self, mailbox: str) -> int | None:
-        """Items in the mailbox's window for the planning pass; None where nothing is to be planned. Raises GraphFault."""
+    def is_sized(self, mailbox: str) -> bool:
+        """Whether the planning pass asks how many items the mailbox's window holds."""
 
-    def units(self, mailbox: str, count: int | None, plan: Plan) -> list[Unit]:
+    async def sizes(self, mailboxes: Sequence[str]) -> dict[str, int]:
+        """Items by mailbox, as far as one request (of at most 20 mailboxes) tells."""
+
+    async def size(self, mailbox: str) -> int:
+        """Items of one mailbox. Raises GraphFault."""
+
+    def expected(self, mailbox: str, plan: Plan) -> int:
+        """Items that the reading will bring, for order and progress; 0 where that is not known."""
+
+    def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         """The mailbox's windows."""
 
     async def prepare(self, mailbox: str) -> None:
@@ -131,7 +144,6 @@ class Crawl:
         now: datetime,
         checkpoint: Checkpoint,
         progress: Progress,
-        planned: bool,
     ) -> None:
         self._client = client
         self._stage = stage
@@ -143,7 +155,6 @@ class Crawl:
         self._now = now
         self._checkpoint = checkpoint
         self._progress = progress
-        self._planned = planned
         self._records: dict[str, MailboxRecord] = {}
         self._plan = Plan(begun_at=now, until=now, entries={})
         self._meter = Meter(what, progress, client, 0)
@@ -172,7 +183,7 @@ class Crawl:
 
     async def _read(self, todo: list[str]) -> None:
         self._meter.total_mailboxes = len(todo)
-        self._meter.total_items = sum(self._plan.entries[mailbox].count or 0 for mailbox in todo)
+        self._meter.total_items = sum(self._expected(mailbox) for mailbox in todo)
         giants = {mailbox for mailbox in todo if len(self._units(mailbox)) > GIANT_LANES}
         if giants and self._lanes.take():
             self._giants = giants
@@ -190,34 +201,38 @@ class Crawl:
         plan = self._stage.read_plan(self._now) or Plan(begun_at=self._now, until=until, entries={})
         entries = dict(plan.entries)
         missing = [mailbox for mailbox in mailboxes if mailbox not in entries]
-        counted = 0
-
-        async def size(mailbox: str) -> None:
-            nonlocal counted
-            entries[mailbox] = await self._size(mailbox)
-            counted += 1
-            if counted % 1000 == 0:
-                self._progress(f"{self._what}: sized {counted:,} of {len(missing):,} mailboxes")
-
-        if self._planned:
-            await self._each(missing, size)
-            total = sum(entries[mailbox].count or 0 for mailbox in mailboxes)
-            self._progress(f"{self._what}: {len(mailboxes):,} mailboxes hold {total:,} items")
-        else:
-            entries.update((mailbox, Entry()) for mailbox in missing)
+        entries.update((mailbox, Entry()) for mailbox in missing)
+        await self._size([mailbox for mailbox in missing if self._reader.is_sized(mailbox)], entries)
+        counts = [count for mailbox in mailboxes if (count := entries[mailbox].count) is not None]
+        if counts:
+            self._progress(f"{self._what}: {len(counts):,} mailboxes hold {sum(counts):,} items")
         self._refuse_if_refused(entries[mailbox].outcome for mailbox in mailboxes)
         plan = Plan(begun_at=plan.begun_at, until=plan.until, entries=entries)
         if missing:
             await asyncio.to_thread(self._stage.put_plan, plan)
         return plan
 
-    async def _size(self, mailbox: str) -> Entry:
-        try:
-            return Entry(count=await self._reader.size(mailbox))
-        except GraphFault as fault:
-            outcome = _OUTCOMES.get(fault.kind)
-            # Not known yet is not an outcome: the crawl itself will ask again.
-            return Entry(outcome=outcome.value if outcome else None)
+    async def _size(self, mailboxes: list[str], entries: dict[str, Entry]) -> None:
+        """Fill in the mailboxes' entries: many with one request, then one by one what that left open."""
+        counted = 0
+
+        async def some(asked: Sequence[str]) -> None:
+            nonlocal counted
+            entries.update((name, Entry(count=count)) for name, count in (await self._reader.sizes(asked)).items())
+            counted += len(asked)
+            if counted % 1000 < len(asked) <= counted:
+                self._progress(f"{self._what}: sized {counted:,} of {len(mailboxes):,} mailboxes")
+
+        async def one(mailbox: str) -> None:
+            try:
+                entries[mailbox] = Entry(count=await self._reader.size(mailbox))
+            except GraphFault as fault:
+                outcome = _OUTCOMES.get(fault.kind)
+                # Not known yet is not an outcome: the crawl itself will ask again.
+                entries[mailbox] = Entry(outcome=outcome.value if outcome else None)
+
+        await self._each([mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)], some)
+        await self._each([mailbox for mailbox in mailboxes if entries[mailbox].count is None], one)
 
     def _biggest_first(self, mailboxes: Iterable[str]) -> list[str]:
         todo = []
@@ -227,17 +242,16 @@ class Crawl:
                 self._records[mailbox] = MailboxRecord(Outcome(entry.outcome))
             else:
                 todo.append(mailbox)
-        return sorted(todo, key=lambda mailbox: (-(self._plan.entries[mailbox].count or 0), mailbox))
+        return sorted(todo, key=lambda mailbox: (-self._expected(mailbox), mailbox))
 
     async def _mailbox(self, mailbox: str) -> None:
-        entry = self._plan.entries[mailbox]
         units = self._units(mailbox)
         lanes = GIANT_LANES if mailbox in self._giants else LANES_A_PAIR
         self._client.throttle.widen(mailbox, lanes)
         cursors: list[Cursor] = []
         failed: list[GraphFault] = []
         waiting = deque(units)
-        planned = entry.count or 0 if len(units) == 1 else 0
+        planned = self._expected(mailbox) if len(units) == 1 else 0
 
         async def work() -> None:
             while waiting:
@@ -268,7 +282,10 @@ class Crawl:
         self._meter.show()
 
     def _units(self, mailbox: str) -> list[Unit]:
-        return self._reader.units(mailbox, self._plan.entries[mailbox].count, self._plan)
+        return self._reader.units(mailbox, self._plan)
+
+    def _expected(self, mailbox: str) -> int:
+        return self._reader.expected(mailbox, self._plan)
 
     def _finished(self, unit: Unit) -> bool:
         cursor = self._stage.cursor(unit)
@@ -323,15 +340,16 @@ class Crawl:
                 "missing. Where a policy narrows the application to some mailboxes, set [scope] groups to the same group"
             )
 
-    async def _each(self, mailboxes: list[str], work: Callable[[str], Awaitable[None]]) -> None:
-        """Work on mailboxes in order, so many at once that the width is used."""
-        waiting = deque(mailboxes)
+    async def _each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[None]]) -> None:
+        """Work on mailboxes, or lots of them, in order; so many at once that the width is used."""
+        waiting = deque(items)
 
         async def worker() -> None:
             while waiting:
                 await work(waiting.popleft())
 
-        count = min(len(mailboxes), self._client.max_width + SPARE_MAILBOXES)
+        width = self._client.max_width
+        count = min(len(items), width + width // SPARE_SHARE)
         await _all(worker() for _ in range(count))
 
 

@@ -7,17 +7,15 @@ otherwise cost more than its mail; whatever the batch leaves open is asked for b
 
 from __future__ import annotations
 
-import msgspec
-
 from relationship_pipeline.domain.folders import WELL_KNOWN
-from relationship_pipeline.sources.graph.client import IMMUTABLE, GraphClient, quoted
+from relationship_pipeline.sources.graph.batch import Question, ask
+from relationship_pipeline.sources.graph.client import GraphClient, quoted
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind, classify
 from relationship_pipeline.sources.graph.listing import read_all
 from relationship_pipeline.sources.graph.wire import (
     BadPage,
     BatchPart,
     Folder,
-    decode_batch,
     error_code,
     object_decoder,
     page_decoder,
@@ -51,32 +49,11 @@ async def special_folders(client: GraphClient, mailbox: str) -> dict[str, str]:
 async def _ask_at_once(client: GraphClient, mailbox: str) -> dict[str, BatchPart]:
     """The answers that one batch brings, by well-known name, and `children` of syncissues; none where the service has
     no batches or would not answer this one."""
-    if not client.batches:
-        return {}
     place = f"/users/{quoted(mailbox)}/mailFolders"
     urls = {name: f"{place}/{name}?$select=id,childFolderCount" for name in ASKED}
     urls["children"] = f"{place}/syncissues/{CHILDREN}"
-    requests = [
-        {
-            "id": name,
-            "method": "GET",
-            "url": urls[name],
-            "headers": {"Prefer": IMMUTABLE},
-            "dependsOn": [before] if before else [],
-        }
-        for before, name in zip((None, *PARTS), PARTS, strict=False)
-    ]
-    body = msgspec.json.encode({"requests": requests})
-    try:
-        parts = await client.fetch(f"{client.base}/$batch", mailbox, decode_batch, post=body)
-    except GraphFault as fault:
-        if fault.kind in (Kind.CALLER, Kind.GONE, Kind.NOT_FOUND):
-            client.batches = False
-        return {}
-    for part in parts.values():
-        if part.status in (429, 503):
-            client.hold_back(mailbox, part.headers)
-    return parts
+    questions = {name: Question(urls[name], mailbox, after) for after, name in zip((None, *PARTS), PARTS, strict=False)}
+    return await ask(client, mailbox, questions)
 
 
 def _answered(part: BatchPart | None) -> Folder | None:

@@ -1,25 +1,32 @@
-"""Reading a mailbox's mail of one month: the whole month, or only what is new since it was last read (B3)."""
+"""Reading a mailbox's mail of one month: the whole month, or only what is new since it was last read (B3).
+
+What is new is asked for by `lastModifiedDateTime`, whatever its age. Mail that an import put into a month long closed may
+keep its old times, so a closed month is counted as well and walked again where it grew (graph.md 7.2, 31).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from relationship_pipeline.domain.months import GRACE
+from relationship_pipeline.sources.graph.batch import Question, ask, count_of
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.crawl import GIANT
 from relationship_pipeline.sources.graph.folders import special_folders
 from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
 from relationship_pipeline.sources.graph.state import Coverage, CrawlState
-from relationship_pipeline.sources.graph.walk import Walk, count_items
+from relationship_pipeline.sources.graph.walk import Walk, count_items, count_url
 from relationship_pipeline.sources.graph.wire import known_times, message_batch
 
 OVERLAP = timedelta(hours=6)
 """How much of what was read before a refresh reads again: late deliveries, and clocks that differ."""
 FULL_WALK_EVERY = timedelta(days=28)
-"""Deletions leave no trace in a list, so a month is walked whole at least so often (issue 3.4)."""
+"""Deletions leave no trace in a list, so a month is walked whole at least so often (issue 3.4); a closed one only where
+its count fell."""
 PART_ROWS = 1_000
 """Rows held in memory for a unit before they become a part: bounds memory at width times this."""
 
@@ -49,30 +56,61 @@ class MailReader:
         self._held = held
         self._folders: dict[str, dict[str, str]] = {}
 
-    def coverage(self, mailbox: str, plan: Plan) -> Coverage:
-        """What is held of a mailbox once this reading of it, done, is committed."""
-        whole = self.since(mailbox) is None
-        return Coverage(read_at=plan.begun_at, walked_at=plan.begun_at if whole else self._held[mailbox].walked_at)
-
-    def since(self, mailbox: str) -> datetime | None:
-        """From when the mailbox is read again, or None when the month is read whole: never read, not walked for four
-        weeks, or not walked since the month ended."""
+    def coverage(self, mailbox: str, plan: Plan, tally: int) -> Coverage:
+        """What is held of a mailbox once this reading of it, done, is committed; `tally` is what the service counted."""
         held = self._held.get(mailbox)
-        if held is None or self._now - held.walked_at > FULL_WALK_EVERY:
-            return None
-        if held.walked_at < self._end <= self._now:
+        if held is None or self.since(mailbox, plan) is None:
+            return Coverage(read_at=plan.begun_at, walked_at=plan.begun_at, count=tally)
+        return Coverage(read_at=plan.begun_at, walked_at=held.walked_at, count=held.count)
+
+    def since(self, mailbox: str, plan: Plan) -> datetime | None:
+        """From when the mailbox is read again, or None when the month is read whole."""
+        held = self._held.get(mailbox)
+        if held is None or self._is_outdated(held, plan.entries[mailbox].count):
             return None
         return max(self._start, min(self._end, held.read_at) - OVERLAP)
 
-    async def size(self, mailbox: str) -> int | None:
-        if self.since(mailbox) is not None:
-            return None
-        return await count_items(self._client, self._whole(mailbox, min(self._end, self._now)))
+    def _is_outdated(self, held: Coverage, count: int | None) -> bool:
+        """Whether what is held must be read anew: not walked since the month ended; a closed month that holds more than
+        it did; or deletions not mirrored for four weeks. `count` is what the service counts in a closed month now."""
+        if held.walked_at < self._end <= self._now:
+            return True
+        is_old = self._now - held.walked_at > FULL_WALK_EVERY
+        if not self._is_closed or count is None or held.count is None:
+            return is_old
+        return count > held.count or (count < held.count and is_old)
 
-    def units(self, mailbox: str, count: int | None, plan: Plan) -> list[Unit]:
+    @property
+    def _is_closed(self) -> bool:
+        return self._now >= self._end + GRACE
+
+    def is_sized(self, mailbox: str) -> bool:
+        """Whether the mailbox's items are to be counted first: those of a month read whole, or of a closed one."""
+        held = self._held.get(mailbox)
+        return held is None or self._is_closed or self._is_outdated(held, None)
+
+    async def sizes(self, mailboxes: Sequence[str]) -> dict[str, int]:
+        questions = {
+            str(number): Question(count_url(self._until_now(mailbox)), mailbox)
+            for number, mailbox in enumerate(mailboxes)
+        }
+        parts = await ask(self._client, mailboxes[0], questions)
+        counts = {question.mailbox: count_of(parts.get(name)) for name, question in questions.items()}
+        return {mailbox: count for mailbox, count in counts.items() if count is not None}
+
+    async def size(self, mailbox: str) -> int:
+        return await count_items(self._client, self._until_now(mailbox))
+
+    def _until_now(self, mailbox: str) -> Unit:
+        return self._whole(mailbox, min(self._end, self._now))
+
+    def expected(self, mailbox: str, plan: Plan) -> int:
+        return plan.entries[mailbox].count or 0 if self.since(mailbox, plan) is None else 0
+
+    def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         """The month, by days for a giant. For a refresh: what was received since, and what was changed since though
-        received earlier (mail that arrived late or was imported, trap 31)."""
-        since = self.since(mailbox)
+        received earlier (mail that arrived late, was moved or imported)."""
+        since, count = self.since(mailbox, plan), plan.entries[mailbox].count
         if since is None:
             if count == 0:
                 return []

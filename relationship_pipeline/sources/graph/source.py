@@ -94,12 +94,11 @@ class GraphSource:
                 now=now,
                 checkpoint=checkpoint,
                 progress=progress,
-                planned=True,
             )
             plan, records = await crawl.run(scope.mailboxes, min(end, now))
         done = {mailbox for mailbox, record in records.items() if record.outcome is Outcome.DONE}
-        since = {mailbox: reader.since(mailbox) for mailbox in done}
-        coverage = {mailbox: reader.coverage(mailbox, plan) for mailbox in done}
+        since = {mailbox: reader.since(mailbox, plan) for mailbox in done}
+        coverage = {mailbox: reader.coverage(mailbox, plan, records[mailbox].tally) for mailbox in done}
         coverage.update((mailbox, held[mailbox]) for mailbox in records if mailbox in held and mailbox not in done)
         return _staged(
             records,
@@ -146,7 +145,6 @@ class GraphSource:
                 now=self._now(),
                 checkpoint=checkpoint,
                 progress=progress,
-                planned=False,
             )
             _, records = await crawl.run(scope.mailboxes, end)
         return _staged(records, settle=partial(_discard, scratch))

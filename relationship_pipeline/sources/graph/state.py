@@ -30,10 +30,12 @@ create table if not exists settled (month text primary key, content_id text not 
 @dataclass(frozen=True)
 class Coverage:
     """How a committed month holds one mailbox: with every copy that was there at `read_at`. `walked_at` is when the
-    whole month was last read, which is also when deletions in the mailbox were last mirrored."""
+    whole month was last read, which is also when deletions in the mailbox were last mirrored; `count` is how many items
+    the service counted in the month then."""
 
     read_at: datetime
     walked_at: datetime
+    count: int | None = None
 
 
 class CrawlState:

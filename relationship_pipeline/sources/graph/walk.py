@@ -50,9 +50,12 @@ def window_filter(unit: Unit, start: str) -> str:
 
 async def count_items(client: GraphClient, unit: Unit) -> int:
     """How many items the service counts in the unit's window now. Raises GraphFault."""
+    return await client.fetch(f"{client.base}{count_url(unit)}", unit.mailbox, decode_count)
+
+
+def count_url(unit: Unit) -> str:
     text = quote(window_filter(unit, stamp(unit.start)), safe=":")
-    url = f"{client.base}/users/{quoted(unit.mailbox)}/messages/$count?$filter={text}"
-    return await client.fetch(url, unit.mailbox, decode_count)
+    return f"/users/{quoted(unit.mailbox)}/messages/$count?$filter={text}"
 
 
 class Walk:
@@ -163,26 +166,35 @@ class Walk:
 
     def _take(self, page: Page[Message]) -> list[Message]:
         """The page's rows that are new and of the window."""
-        new = []
-        by_modification = self.unit.field != "receivedDateTime"
-        for row in page.rows:
-            if not row.id:
-                self.reject("no_item_id")
-                continue
-            if not row.receivedDateTime:
-                self.reject("no_received_time")
-                continue
-            at = (row.lastModifiedDateTime if by_modification else row.receivedDateTime) or ""
-            if not self._start[:19] <= at[:19] < self._end[:19]:
-                continue  # a fault of the service: the row is another window's
-            self._last = max(self._last, f"{at[:19]}Z")
-            key = hash(row.id)
-            if key not in self._seen:
-                self._seen.add(key)
-                new.append(row)
         if page.rejected:
             self.reject("wrong_shape", page.rejected)
-        return new
+        rows = page.rows
+        by_modification = self.unit.field != "receivedDateTime"
+        times = [(row.lastModifiedDateTime if by_modification else row.receivedDateTime) or "" for row in rows]
+        keys = {hash(row.id) for row in rows if row.id and row.receivedDateTime}
+        as_expected = len(keys) == len(rows) and self._seen.isdisjoint(keys)
+        if as_expected and rows and self._start[:19] <= min(times)[:19] and max(times)[:19] < self._end[:19]:
+            self._seen |= keys
+            self._last = max(self._last, f"{max(times)[:19]}Z")
+            return rows
+        return [row for row, at in zip(rows, times, strict=True) if self._takes(row, at)]
+
+    def _takes(self, row: Message, at: str) -> bool:
+        """Whether one row is new and of the window, by the time that its window goes by."""
+        if not row.id:
+            self.reject("no_item_id")
+            return False
+        if not row.receivedDateTime:
+            self.reject("no_received_time")
+            return False
+        if not self._start[:19] <= at[:19] < self._end[:19]:
+            return False  # a fault of the service: the row is another window's
+        self._last = max(self._last, f"{at[:19]}Z")
+        key = hash(row.id)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
 
     def reject(self, reason: str, count: int = 1) -> None:
         self.rejected[reason] = self.rejected.get(reason, 0) + count

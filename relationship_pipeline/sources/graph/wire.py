@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relationship_pipeline.schemas import ADDRESSES, ATTENDEES, INSTANT, STAGED_EMAIL, STAGED_MEETING
+from relationship_pipeline.sources.zones import zone_of
 
 Row = TypeVar("Row")
 
@@ -27,7 +28,7 @@ EVENT_FIELDS = (
     "id,iCalUId,seriesMasterId,type,organizer,isOrganizer,attendees,responseStatus,start,end,isAllDay,isCancelled,"
     "isDraft,sensitivity"
 )
-UTC_ZONES = frozenset({"UTC", "Etc/UTC", "Etc/GMT", "GMT", None})
+UTC_ZONES = frozenset({"UTC", None})
 
 
 class BadPage(Exception):
@@ -342,12 +343,24 @@ def _attendees(rows: Iterable[Event]) -> pa.Array:
 
 
 def _event_instants(times: Sequence[Instant | None]) -> pa.Array:
-    """`2025-03-09T20:30:00.0000000` without an offset, zone UTC beside it; another zone becomes null."""
-    return instants([f"{time.dateTime[:26]}Z" if time and time.dateTime and is_utc(time) else None for time in times])
+    """`2025-03-09T20:30:00.0000000` without an offset, its zone beside it: UTC, as was asked for, or whatever the service
+    sent instead. An unknown zone becomes null."""
+    return instants([_instant_text(time) if time and time.dateTime else None for time in times])
 
 
-def is_utc(time: Instant) -> bool:
-    return time.timeZone in UTC_ZONES
+def _instant_text(time: Instant) -> str | None:
+    clock = (time.dateTime or "")[:26]
+    if time.timeZone in UTC_ZONES:
+        return f"{clock}Z"
+    zone = zone_of(time.timeZone)
+    try:
+        return None if zone is None else datetime.fromisoformat(clock).replace(tzinfo=zone).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_in_unknown_zone(time: Instant) -> bool:
+    return zone_of(time.timeZone) is None
 
 
 def known_times(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:

@@ -1,8 +1,9 @@
 -- One export file of calendar items, every row in the bucket that its month reads.
 -- Grain: one line of the file. Inputs: $file, $columns (types by key, in the file's own spelling), $compression,
--- $max_object_size, $latest (no meeting starts later). Series masters are no occurrences and are rejected.
+-- $max_object_size, $latest (no meeting starts later), windows_zones(name, zone). Series masters are no occurrences and
+-- are rejected.
 -- Columns: STAGED_MEETING and `bucket`, as in split_messages. Enums lose their decoration
--- (`microsoft.graph.responseType'accepted'`); times in another zone than UTC or an IANA one are rejected.
+-- (`microsoft.graph.responseType'accepted'`); times in a zone that has neither a Windows nor an IANA name are rejected.
 with lines as (
     select *
     from read_json(
@@ -60,13 +61,24 @@ timed as (
     from undecorated
 ),
 
+named as (
+    select
+        timed.* replace (
+            coalesce(starts.zone, timed.start_zone) as start_zone,
+            coalesce(ends.zone, timed.end_zone) as end_zone
+        )
+    from timed
+    left join windows_zones as starts on lower(timed.start_zone) = starts.name
+    left join windows_zones as ends on lower(timed.end_zone) = ends.name
+),
+
 zoned as (
     select
         *,
         case when start_zone in (select name from pg_timezone_names()) then timezone(start_zone, start_clock) end
             as start_at,
         case when end_zone in (select name from pg_timezone_names()) then timezone(end_zone, end_clock) end as end_at
-    from timed
+    from named
 ),
 
 judged as (

@@ -131,7 +131,9 @@ class ScriptedGraph:
         self.in_flight: Counter[str] = Counter()
         self.most_in_flight: Counter[str] = Counter()
         self.port = 0
-        self.delay = 0.001
+        self.together: dict[str, int] = {}
+        """How many requests for messages of a mailbox are held until so many are there at once; then they all go on."""
+        self._gathered: dict[str, asyncio.Event] = {}
         self._ordinals: Counter[tuple[str, str]] = Counter()
 
     @property
@@ -155,13 +157,23 @@ class ScriptedGraph:
             self.most_in_flight[request.mailbox], self.in_flight[request.mailbox]
         )
         try:
-            await asyncio.sleep(self.delay)
+            if request.kind == "messages":
+                await self._hold(request.mailbox)
             reply = self._answer(request)
             if self.bend is not None:
                 reply = self.bend(request, reply) or reply
             await self._send(send, reply, headers)
         finally:
             self.in_flight[request.mailbox] -= 1
+
+    async def _hold(self, mailbox: str) -> None:
+        wanted = self.together.get(mailbox, 0)
+        gathered = self._gathered.setdefault(mailbox, asyncio.Event())
+        if self.in_flight[mailbox] >= wanted:
+            gathered.set()
+        await gathered.wait()
+        for _ in range(20):  # others that the client would send meanwhile come in
+            await asyncio.sleep(0)
 
     def _request(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Request:
         parts = path.split("/")[2:]
@@ -254,6 +266,26 @@ class ScriptedGraph:
             raise ConnectionResetError("cut by a test")
 
 
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """At once: whoever is still saying goodbye is cut off, before the loop is gone."""
+        await super().shutdown(sockets)
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
 @contextmanager
 def serve(app: Any, folder: Path) -> Iterator[tuple[int, Path]]:
     """Run an ASGI app over TLS on a free loopback port; yields the port and the CA's file."""
@@ -264,11 +296,10 @@ def serve(app: Any, folder: Path) -> Iterator[tuple[int, Path]]:
     config = uvicorn.Config(
         app, port=0, log_level="critical", ssl_certfile=str(cert_file), lifespan="off", ws="none", date_header=False
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.005)
+    assert server.ready.wait(30), "the server did not start"
     try:
         yield server.servers[0].sockets[0].getsockname()[1], ca_file
     finally:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from relationship_pipeline.simulator.scenario import Realism
 from relationship_pipeline.simulator.server import SimulatorServer
 from relationship_pipeline.sources.base import ReadScope, Staged
 from relationship_pipeline.sources.graph.source import GraphSource
@@ -102,3 +106,65 @@ def test_a_crawl_that_was_committed_but_not_cleared_away_is_not_delivered_again(
         assert left.exists()
         month.refresh("2026-03-22T07:00:00")
         assert not month.truth().keys() - month.lake.keys()
+
+
+@contextmanager
+def closed_month(folder: Path, seed: int) -> Iterator[ClosedMonth]:
+    """A month of a tenant in which nothing is deleted but by a test."""
+    realism = replace(Realism.everything(), deleted=0.0)
+    with SimulatorServer(scenario(seed, [], now="2026-03-20T00:00:00Z", realism=realism), process=False) as server:
+        yield ClosedMonth(server, folder / "stage")
+
+
+class ClosedMonth(Refreshes):
+    """A month that was read while it ran, closed, and read once more after its grace."""
+
+    def __init__(self, server: SimulatorServer, stage: Path) -> None:
+        super().__init__(server, stage)
+        for day in ("2026-03-20", "2026-04-01T02:00:00", "2026-04-06"):
+            self.refresh(day)
+        assert self.lake.keys() == self.truth().keys()
+        self.owner = next(user for user in server.control("scenario")["users"] if user["kind"] == "member")
+        self.size = len(self.lake)
+
+    def deliver(self, day: str, **how: Any) -> tuple[str, str]:
+        """Mail of early March comes into one mailbox on a later day."""
+        self.server.control("clock", {"now": iso(at(day))})
+        mail = {"mailboxes": [self.owner["id"]], "from": "ana@fabrikam.com", "to": [self.owner["upn"]]}
+        (item,) = self.server.control("messages/deliver", {**mail, "received": "2026-03-05T09:00:00Z", **how})["ids"]
+        return self.owner["id"], item
+
+    def delete(self, copy: tuple[str, str]) -> None:
+        self.server.control("messages/delete", {"user": copy[0], "id": copy[1]})
+
+
+def test_31_mail_imported_into_a_closed_month_is_found_by_its_modification(tmp_path: Path) -> None:
+    with closed_month(tmp_path, 44) as month:
+        imported = month.deliver("2026-04-10")
+        month.refresh("2026-04-13")
+        assert imported in month.lake and month.lake.keys() == month.truth().keys()
+        month.refresh("2026-04-20")
+        assert month.messages_fetched < month.size * 0.1, "nothing new costs next to nothing"
+
+
+def test_31_mail_that_kept_its_old_times_is_found_by_the_count(tmp_path: Path) -> None:
+    with closed_month(tmp_path, 45) as month:
+        restored = month.deliver("2026-04-10", keeps_times=True)
+        staged = month.refresh("2026-04-13")
+        assert restored in month.lake and month.lake.keys() == month.truth().keys()
+        walked_whole = staged.read_mailboxes - staged.read_since.keys()
+        assert walked_whole == {month.owner["id"]}, "only the mailbox that grew is walked again"
+        again = month.refresh("2026-04-20")
+        assert again.read_since.keys() == again.read_mailboxes
+
+
+def test_deletions_in_a_closed_month_are_mirrored_within_four_weeks(tmp_path: Path) -> None:
+    with closed_month(tmp_path, 46) as month:
+        gone = next(key for key in sorted(month.lake) if key[0] == month.owner["id"])
+        month.server.control("clock", {"now": "2026-04-10T00:00:00Z"})
+        month.delete(gone)
+        soon = month.refresh("2026-04-13")
+        assert soon.read_since.keys() == soon.read_mailboxes
+        assert gone in month.lake
+        month.refresh("2026-05-05")
+        assert gone not in month.lake and month.lake.keys() == month.truth().keys()

@@ -350,7 +350,7 @@ def test_a_giant_mailbox_is_read_by_days_with_at_most_four_requests_at_once(
     graph: ScriptedGraph, crawl: Crawl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relationship_pipeline.sources.graph.mail.GIANT", 100)
-    graph.mailboxes, graph.delay = {ALICE: mailbox_of(300), BOB: mailbox_of(99)}, 0.02
+    graph.mailboxes, graph.together = {ALICE: mailbox_of(300), BOB: mailbox_of(99)}, {ALICE: 4}
     staged = crawl(ALICE, BOB)
     assert items(staged) == expected(graph, ALICE, BOB)
     assert graph.most_in_flight[ALICE] == 4 and graph.most_in_flight[BOB] <= 2
@@ -362,13 +362,46 @@ def test_two_crawls_at_once_leave_a_mailbox_at_four_requests(
     graph: ScriptedGraph, crawl: Crawl, stage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relationship_pipeline.sources.graph.mail.GIANT", 100)
-    graph.mailboxes, graph.delay = {ALICE: mailbox_of(300)}, 0.02
+    graph.mailboxes, graph.together = {ALICE: mailbox_of(300)}, {ALICE: 2}
     other = Lanes(stage)
     assert other.take()
     assert items(crawl()) == expected(graph, ALICE)
     assert graph.most_in_flight[ALICE] == 2
     assert other.take() and not Lanes(stage).take(), "the crawl gave its pair back"
     other.give_back()
+
+
+def test_events_in_another_zone_than_the_one_asked_for_are_read_by_that_zone(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    def event(name: str, clock: str, zone: str | None) -> dict[str, Any]:
+        return {
+            "id": name,
+            "start": {"dateTime": clock, "timeZone": zone},
+            "end": {"dateTime": clock, "timeZone": zone},
+        }
+
+    graph.events = {
+        ALICE: [
+            event("utc", "2026-03-10T12:00:00.0000000", "UTC"),
+            event("summer", "2026-03-10T12:00:00.0000000", "Pacific Standard Time"),
+            event("iana", "2026-03-10T12:00:00.0000000", "Europe/Berlin"),
+            event("the next month there, this one here", "2026-04-01T01:00:00.0000000", "W. Europe Standard Time"),
+            event("this month there, the next one here", "2026-03-31T23:00:00.0000000", "Pacific Standard Time"),
+            event("nowhere", "2026-03-10T12:00:00.0000000", "Customized Time Zone"),
+            event("timeless", "", "UTC"),
+        ]
+    }
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope([ALICE]), stage, lambda: None, lambda line: None)
+    starts = {row["item_id"]: row["start_at"] for row in rows_of(staged).to_pylist()}
+    assert starts == {
+        "utc": datetime(2026, 3, 10, 12, tzinfo=UTC),
+        "summer": datetime(2026, 3, 10, 19, tzinfo=UTC),
+        "iana": datetime(2026, 3, 10, 11, tzinfo=UTC),
+        "the next month there, this one here": datetime(2026, 3, 31, 23, tzinfo=UTC),
+    }
+    assert staged.rejected == {"unknown_time_zone": 1, "no_start": 1}
 
 
 def test_a_folder_remembered_is_not_asked_for_again(graph: ScriptedGraph, crawl: Crawl) -> None:
