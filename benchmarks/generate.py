@@ -130,6 +130,16 @@ def write_lake(
     return epoch
 
 
+def replace_emails(settings: Settings, tenant: Tenant, month: str, emails: int) -> None:
+    """Commit a month of a generated lake anew, with so many emails, as a second collection that finds other rows."""
+    ledger = ControlLedger(settings.layout)
+    record = ledger.require(Purpose.COLLECT)
+    epoch = settings.layout.epoch(record.epoch)
+    fence = partial(ledger.commit_fence, record.epoch, Purpose.COLLECT)
+    batches = Month(tenant, month, emails).batches(BATCH)
+    _commit(epoch, record, fence, "email", month, EMAIL, (batch.to_lake() for batch in batches))
+
+
 def directory_of(users: pa.Table, read_at: datetime) -> Directory:
     """The directory of a generated company: every user a member with one address."""
     import pyarrow as pa

@@ -116,12 +116,15 @@ def erase(work: Work) -> dict[str, Any]:
 
 
 def scan(work: Work) -> dict[str, Any]:
-    """Scan the whole data directory, as is done before a deletion to show that the scanner can see."""
-    from relationship_pipeline.erasure.steps import run_scan
+    """Scan the whole data directory, every file of it, as the verification would if nothing had been deleted."""
+    from relationship_pipeline.erasure import scanner
+    from relationship_pipeline.erasure.steps import scan_plan
 
     record = work.ledger.require(Purpose.DERIVE)
+    deletion = operations.deletion(work.settings, epoch=record.epoch)
+    plan = {**scan_plan(deletion.layout, deletion.store, record.epoch, "before"), "mode": "after"}
     found: dict[str, Any] = {}
-    answer = _timed(lambda: found.update(run_scan(operations.deletion(work.settings, epoch=record.epoch), "before")))
+    answer = _timed(lambda: found.update(scanner.scan(plan)))
     return {
         **answer,
         "files_read": found["files_read"],

@@ -10,7 +10,7 @@ import dagster as dg
 from relationship_pipeline.data_dir import open_settings, restrict_modes
 from relationship_pipeline.orchestration.assets.collect import collect_assets
 from relationship_pipeline.orchestration.assets.derive import derive_assets
-from relationship_pipeline.orchestration.assets.publish import publish_assets
+from relationship_pipeline.orchestration.assets.publish import PUBLISH_POOL, publish_assets
 from relationship_pipeline.orchestration.jobs import asset_jobs
 from relationship_pipeline.orchestration.partitions import monthly_partitions
 from relationship_pipeline.orchestration.protect import protect_jobs, protect_sensors
@@ -20,11 +20,15 @@ from relationship_pipeline.settings import Settings
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """Everything this code location holds, for these settings."""
+def build_definitions(settings: Settings, *, publish_pool: str | None = PUBLISH_POOL) -> dg.Definitions:
+    """Everything this code location holds, for these settings. Publishing waits in this pool, or in none."""
     months = monthly_partitions(settings)
     return dg.Definitions(
-        assets=[*collect_assets(settings, months), *derive_assets(settings, months), *publish_assets(settings)],
+        assets=[
+            *collect_assets(settings, months),
+            *derive_assets(settings, months),
+            *publish_assets(settings, publish_pool),
+        ],
         jobs=[*asset_jobs(), *protect_jobs(settings)],
         schedules=[daily_refresh_schedule(settings)],
         sensors=protect_sensors(settings),

@@ -118,6 +118,10 @@ PEOPLE = pa.schema(
 )
 """Who is who after opt-outs (N2, K5), grain: one address of one member user of the directory."""
 
+ABSENCES = pa.schema([("user_id", pa.string()), ("since", INSTANT), ("until", INSTANT)])
+"""When somebody of PEOPLE who is in scope otherwise was not (O1, N2): what they wrote, were named in or met for in
+[since, until) makes no count; null is open."""
+
 HIDDEN = pa.schema([("address", pa.string())])
 """Addresses to be removed as sender or recipient and never shown (O4 `everywhere`, O6)."""
 

@@ -13,6 +13,8 @@ from relationship_pipeline.layout import Layout
 hypothesis.settings.register_profile("suite", deadline=None)  # tests share two cores: wall times are noise
 hypothesis.settings.load_profile("suite")
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of interpreters start: the first compiles for all
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 

@@ -92,6 +92,7 @@ def message(
     mailbox,
     *,
     sender,
+    sender_name=None,
     to=(),
     cc=(),
     at,
@@ -125,7 +126,7 @@ def message(
         "isRead": True,
         "hasAttachments": False,
         "importance": "normal",
-        "from": None if sender is None else party(sender),
+        "from": None if sender is None else party(sender, sender_name),
         "sender": None if sender is None else party(sender),
         "toRecipients": [party(address) for address in to],
         "ccRecipients": [party(address) for address in cc],
@@ -367,6 +368,7 @@ def _emails(draw, colleagues, contacts):
     conversation = draw(st.sampled_from(["one", "two", None]))
     answered_after = draw(st.sampled_from(_ANSWERED_AFTER))
     headers = draw(st.sampled_from(_HEADERS))
+    sender_name = draw(st.sampled_from([None, "", "'Anaya, Ana'", " Ana <ana@fabrikam.com>", "ana@fabrikam.com"]))
     places = draw(
         st.lists(
             st.tuples(
@@ -393,6 +395,7 @@ def _emails(draw, colleagues, contacts):
                 message(
                     mailbox,
                     sender=spell(sender),
+                    sender_name=sender_name,
                     to=[*map(spell, to), *audience],
                     cc=[] if without_cc and with_id else [*map(spell, cc)],
                     at=at + delay,
@@ -474,6 +477,9 @@ def _crm(draw, colleagues, contacts):
             max_size=3,
         )
     )
+    state, closed_at = draw(
+        st.sampled_from([(0, None), (0, None), (0, "2020-01-01T00:00:00Z"), (1, None), (2, "2022-01-01T00:00:00Z")])
+    )
     second_address = draw(st.sampled_from([None, "carla@gmail.com", "ana.private@gmail.com"]))
     return {
         "accounts": [
@@ -509,7 +515,8 @@ def _crm(draw, colleagues, contacts):
                 "_parentcontactid_value": draw(st.sampled_from(["co2", None])),
                 "_customerid_value": None,
                 "_ownerid_value": oid(owner),
-                "statecode": 0,
+                "statecode": state,
+                "actualclosedate": closed_at,
             }
         ],
         "opportunity_team": [{"opportunityid": "op1", "systemuserid": oid(member)}],
@@ -520,7 +527,7 @@ def _crm(draw, colleagues, contacts):
                 "companyname": "Shop",
                 "emailaddress1": "dora@shop.github.io",
                 "_ownerid_value": draw(st.sampled_from([owner, oid(owner)])),
-                "statecode": 0,
+                "statecode": draw(st.sampled_from([0, None, 2])),
             }
         ],
         "stakeholders": [

@@ -1,4 +1,4 @@
-"""Kill a process, or fail it, at its n-th file-system call below a folder.
+"""Kill a process at a random time, or kill or fail it at its n-th file-system call below a folder.
 
 Random kills do not reach sub-millisecond gaps such as the one between a part and its manifest (reliability.md 5.2), so
 this counts: every open for writing, rename, unlink, mkdir and fsync that Python makes below the folder is one call. What
@@ -17,10 +17,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.truncate", "shutil.rmtree"}
 
@@ -79,7 +79,7 @@ def describe(path: Path) -> str:
     return "/".join([*parts[:4], kind])
 
 
-def run_here(work: Callable[[], None], root: Path, at: int | None, fault: str, journal: Path) -> None:
+def run_here(work: Callable[[], None], root: Path, at: int | None, fault: str, journal: Path) -> NoReturn:
     """Run the work in this (forked) process with the fault armed; exit 0 done, 3 when an error came out of it."""
     descriptor = os.open(journal, os.O_WRONLY | os.O_CREAT)
     counter = Counter(root, at, fault, descriptor)
@@ -89,7 +89,7 @@ def run_here(work: Callable[[], None], root: Path, at: int | None, fault: str, j
         counter.fsync(target)
         real_fsync(target)
 
-    os.fsync = fsync
+    os.fsync = fsync  # type: ignore[assignment]
     sys.addaudithook(counter.hook)
     status = 0
     try:
@@ -110,18 +110,28 @@ class Forker:
     process: subprocess.Popen[str]
     journal: Path
 
+    def killed_after(self, seconds: float, work: str, environment: dict[str, str]) -> str | None:
+        """Run `work` and kill -9 its process group after so long; what it had said, None where it ended before."""
+        said = self.journal.with_suffix(".said")
+        answer = self._ask({"work": work, "environment": environment, "seconds": seconds, "said": str(said)})
+        return None if answer["ended"] else said.read_text()
+
     def trial(
         self, work: str, root: Path, environment: dict[str, str], at: int | None = None, fault: str = "kill"
     ) -> Trial:
         """Run `work` (a name in WORK) with `environment`; `at` None runs it undisturbed and counts its calls."""
         self.journal.unlink(missing_ok=True)
         request = {"work": work, "root": str(root), "environment": environment, "at": at, "fault": fault}
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(json.dumps({**request, "journal": str(self.journal)}) + "\n")
-        self.process.stdin.flush()
-        status = json.loads(self.process.stdout.readline())["status"]
+        status = self._ask({**request, "journal": str(self.journal)})["status"]
         noted = json.loads(self.journal.read_bytes() or b"{}") if self.journal.exists() else {}
         return Trial(status=status, calls=noted.get("calls", 0), phase=noted.get("phase", "before the first call"))
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
 
 
 @contextmanager
@@ -174,7 +184,17 @@ def erase() -> None:
     carry_on()
 
 
+def backfill() -> None:
+    """The command `backfill` over the month that FAULT_MONTH names, as a user runs it."""
+    from relationship_pipeline.cli import main
+
+    month = os.environ["FAULT_MONTH"]
+    sys.argv = ["relationship-pipeline", "backfill", "--from", month, "--to", month]
+    main()
+
+
 WORK: dict[str, Callable[[], None]] = {
+    "backfill": backfill,
     "collect_month": collect_month,
     "publish_insights": publish_insights,
     "erase": erase,
@@ -182,30 +202,46 @@ WORK: dict[str, Callable[[], None]] = {
 
 
 def serve() -> None:
-    """Read requests from stdin, fork a trial for each, answer its status on stdout."""
+    """Read requests from stdin, fork a trial for each, answer how it ended on stdout."""
+    import dagster  # noqa: F401
     import duckdb  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
     from relationship_pipeline import operations  # noqa: F401
 
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
         if child == 0:
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, 0)
-            os.dup2(2, 1)
-            os.environ.update(request["environment"])
-            os.umask(0o077)
-            run_here(
-                WORK[request["work"]],
-                Path(request["root"]),
-                request["at"],
-                request["fault"],
-                Path(request["journal"]),
-            )
+            start_trial(request)
+        ended = True
+        if request.get("seconds") is not None:
+            ended = signal.sigtimedwait({signal.SIGCHLD}, request["seconds"]) is not None
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        print(json.dumps({"status": os.waitstatus_to_exitcode(status)}), flush=True)
+        signal.sigtimedwait({signal.SIGCHLD}, 0)
+        print(json.dumps({"status": os.waitstatus_to_exitcode(status), "ended": ended}), flush=True)
+
+
+def start_trial(request: dict[str, Any]) -> NoReturn:
+    """Become the trial: a process group of its own, with nothing of the server's standard streams but stderr."""
+    os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    if "said" in request:
+        os.dup2(os.open(request["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    os.dup2(2, 1)
+    os.environ.update(request["environment"])
+    os.umask(0o077)
+    work = WORK[request["work"]]
+    if "journal" in request:
+        run_here(work, Path(request["root"]), request["at"], request["fault"], Path(request["journal"]))
+    try:
+        work()
+    finally:
+        os._exit(0)
 
 
 if __name__ == "__main__":

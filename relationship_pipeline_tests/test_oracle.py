@@ -756,9 +756,6 @@ def test_differences_name_row_and_column():
         f"('{BERT}',): not in the recount",
         f"('{ANA}',) emails_sent: recount 1 published 2",
     ]
-    ties = [{"contact_email": ANA, "colleague_email": f"{number}@contoso.com"} for number in range(7)]
-    assert differences("who_knows_whom", ties, ties[2:]) == []
-    assert differences("who_knows_whom", ties, ties[3:]) == [f"{ANA}: 5 ties in the recount, 4 published"]
 
 
 def test_the_oracle_shares_no_code_with_the_package():

@@ -92,6 +92,7 @@ def withdraw(admin: str, epoch: str | None, yes: bool, dry_run: bool) -> None:
     """Withdraw the consent: nothing more is collected from this moment, and everything is deleted."""
     from relationship_pipeline.erasure.run import what_will_go
     from relationship_pipeline.erasure.run import withdraw as close_fence
+    from relationship_pipeline.publishing.register import list_exports
 
     settings = data_dir.open_settings()
     record = ControlLedger(settings.layout).current()
@@ -101,6 +102,10 @@ def withdraw(admin: str, epoch: str | None, yes: bool, dry_run: bool) -> None:
         raise BadInput(f"epoch {epoch} is not the current one; it is {record.epoch}")
     for store, counts in sorted(what_will_go(settings.layout, operations.backup_store(settings), record.epoch).items()):
         click.echo(f"  {store}: {counts['files']} files, {counts['bytes']:,} bytes", err=True)
+    for export in list_exports(settings.layout.epoch(record.epoch).ledger):
+        recipient = f"{export.recipient} ({export.role})" if export.recipient else export.role
+        line = f"  handed out on {iso(export.at)}, out of reach: {export.kind} for {recipient}; tell them of the withdrawal"
+        click.echo(line, err=True)
     if dry_run:
         click.echo("nothing was changed")
         return

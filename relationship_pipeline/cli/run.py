@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.resources import files
 from types import FrameType
 
@@ -114,26 +115,33 @@ def _dagster_dev(layout: Layout, port: int) -> list[str]:
     return [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", workspace]
 
 
+class _Stopped(Exception):
+    """SIGTERM or Ctrl-C arrived."""
+
+
 def _run_until_stopped(command: list[str], layout: Layout) -> int:
     """Run a command in a process group of its own; on SIGTERM or Ctrl-C stop the whole group, children's children too."""
-    environment = {**os.environ, "DAGSTER_HOME": str(layout.dagster_home), "RELATIONSHIP_DATA_DIR": str(layout.root)}
-    child = subprocess.Popen(command, env=environment, start_new_session=True)
-    stopped = False
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal stopped
-        stopped = True
-        _signal_group(child.pid, signal.SIGTERM)
+        raise _Stopped
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    while child.poll() is None:
-        try:
-            child.wait(STOP_SECONDS if stopped else None)
-        except subprocess.TimeoutExpired:
-            _signal_group(child.pid, signal.SIGKILL)
-    _signal_group(child.pid, signal.SIGKILL)
-    return 0 if stopped else child.returncode
+    # Before the child starts: one that inherited an ignored signal would never stop by it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    environment = {**os.environ, "DAGSTER_HOME": str(layout.dagster_home), "RELATIONSHIP_DATA_DIR": str(layout.root)}
+    child = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        return child.wait()
+    except _Stopped:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        _signal_group(child.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(STOP_SECONDS)
+        return 0
+    finally:
+        _signal_group(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _signal_group(group: int, number: int) -> None:

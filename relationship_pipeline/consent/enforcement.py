@@ -29,6 +29,7 @@ from relationship_pipeline.domain.optout import (
     OptOut,
     Scope,
     Standing,
+    complement,
     standing,
 )
 from relationship_pipeline.errors import BadInput, Refused, TryAgain
@@ -51,7 +52,8 @@ class Rules:
     readable(mailbox, since, until): copies of the mailbox received in [since, until) may be collected; null is open;
     a mailbox may have several rows, and one that may not be read has none.
     people(address, user_id, in_scope, may_introduce, display_name, primary_address, hidden): every address of every
-    member user (guests are outside people, N2).
+    member user (guests are outside people, N2); `in_scope` if they are at any time.
+    absences(user_id, since, until): when somebody in scope was not (O1); null is open.
     hidden(address), hidden_domains(domain): to be removed as sender or recipient and never shown (O4 `everywhere`,
     O5, O6); a domain stands for its sub-domains too.
     internal_domains(domain): N2.
@@ -62,6 +64,7 @@ class Rules:
 
     readable: pa.Table
     people: pa.Table
+    absences: pa.Table
     hidden: pa.Table
     hidden_domains: pa.Table
     internal_domains: pa.Table
@@ -128,8 +131,11 @@ def read_rules(
         for user in users:
             if (user.row["opt_out_attribute"] or "").strip().lower() == OPT_OUT_VALUE:
                 concerned[user.user_id].append((_attribute_entry(), [ALWAYS]))
+    record = ControlLedger(layout).record_of(epoch)
+    consented_at = record.granted_at if record else None
     standings = {
-        user.user_id: standing(concerned[user.user_id], now) if user.user_id in concerned else FREE for user in users
+        user.user_id: standing(concerned[user.user_id], now, consented_at) if user.user_id in concerned else FREE
+        for user in users
     }
     in_role_scope = _role_scope(users, settings, opt_outs.scope_groups(), memberships, role_holders)
     return _tables(users, standings, in_role_scope, by_hand, directory, settings, now, opt_outs.version())
@@ -304,10 +310,11 @@ def _tables(
     now: datetime,
     version: str,
 ) -> Rules:
-    from relationship_pipeline.schemas import DOMAINS, HIDDEN, PEOPLE, READABLE
+    from relationship_pipeline.schemas import ABSENCES, DOMAINS, HIDDEN, PEOPLE, READABLE
 
     readable: list[tuple[str, datetime | None, datetime | None]] = []
     people: list[tuple[Any, ...]] = []
+    absences: list[tuple[str, datetime | None, datetime | None]] = []
     hidden: set[str] = set()
     hidden_domains: set[str] = set()
     to_erase: dict[bool, set[str]] = {True: set(), False: set()}
@@ -320,8 +327,10 @@ def _tables(
         if inside and not user.row["is_gone"]:
             readable += [(user.user_id, interval.start, interval.end) for interval in mine.collectable]
         present = bool(user.row["account_enabled"]) and not user.row["is_gone"]
-        in_scope = inside and mine.may_be_read
-        may_introduce = in_scope and mine.may_introduce and present
+        in_scope = inside and bool(mine.counted)
+        if in_scope:
+            absences += [(user.user_id, absence.start, absence.end) for absence in complement(mine.counted)]
+        may_introduce = inside and mine.may_be_read and mine.may_introduce and present
         names = (user.row["display_name"], user.row["primary_address"])
         people += [(a, user.user_id, in_scope, may_introduce, *names, mine.hidden) for a in user.addresses]
         if mine.hidden:
@@ -338,6 +347,7 @@ def _tables(
     return Rules(
         readable=_table(readable, READABLE),
         people=_table(sorted(people, key=lambda row: row[:2]), PEOPLE),
+        absences=_table(absences, ABSENCES),
         hidden=_table([(address,) for address in sorted(hidden)], HIDDEN),
         hidden_domains=_table([(domain,) for domain in sorted(hidden_domains)], DOMAINS),
         internal_domains=_table([(d.lower(),) for d in internal], DOMAINS) if internal else directory.domains,

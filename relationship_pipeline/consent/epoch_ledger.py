@@ -13,7 +13,11 @@ from pathlib import Path
 
 from relationship_pipeline.errors import Refused
 
+SCHEMA_VERSION = 1
+"""`pragma user_version` of the file. Raise it with every change of the tables below."""
+
 _SCHEMA = """
+begin immediate;
 create table if not exists opt_out (
     kind text not null,
     subject text not null,
@@ -47,6 +51,8 @@ create table if not exists person_erasure (
     requested_at text not null,
     changed_at text not null
 );
+pragma user_version = 1;
+commit;
 """
 
 
@@ -59,15 +65,27 @@ def create_epoch_ledger(path: Path) -> None:
 
 @contextmanager
 def epoch_transaction(path: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
-    """A transaction on the file; a writer holds the fence. Raises Refused when it is missing, damaged or locked."""
+    """A transaction on the file; a writer holds the fence. Raises Refused when it is missing, damaged, locked or of
+    another version of this program."""
     mode = "ro" if read_only else "rw"
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30)) as connection:
             connection.execute("pragma synchronous = full")
             connection.execute("pragma secure_delete = on")
+            require_version(connection, "the epoch's ledger.sqlite", SCHEMA_VERSION)
             with connection:
                 yield connection
     except sqlite3.DatabaseError as error:
         raise Refused(
             "the epoch's ledger.sqlite cannot be read, so opt-outs are unknown and nothing goes on; restore that file"
         ) from error
+
+
+def require_version(connection: sqlite3.Connection, what: str, version: int) -> None:
+    """Raises Refused, in one line that says what to do, where a ledger's tables are those of another version."""
+    (found,) = connection.execute("pragma user_version").fetchone()
+    if found != version:
+        raise Refused(
+            f"{what} was written by another version of this program (its tables are version {found}, this one knows "
+            f"{version}): go on with that version, or withdraw and erase with it and begin in a new data directory"
+        )

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import dropwhile
 
-from relationship_pipeline.consent.epoch_ledger import create_epoch_ledger
+from relationship_pipeline.consent.epoch_ledger import create_epoch_ledger, require_version
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.consent import (
     CONSENT_TEXT_VERSION,
@@ -31,7 +32,11 @@ from relationship_pipeline.durable import fsync_folder, make_folder
 from relationship_pipeline.errors import ConsentRefused, Refused
 from relationship_pipeline.layout import Layout
 
+SCHEMA_VERSION = 1
+"""`pragma user_version` of the file. Raise it with every change of the tables below."""
+
 _SCHEMA = """
+begin immediate;
 create table if not exists consent_event (
     seq integer primary key,
     epoch text not null,
@@ -95,13 +100,17 @@ create table if not exists role (
     role text primary key
 );
 insert or ignore into role values ('salesperson'), ('sales_manager'), ('guest');
+insert or ignore into role_grant values
+    ('salesperson', 'kpis'), ('salesperson', 'who_knows_whom'),
+    ('sales_manager', 'kpis'), ('sales_manager', 'who_knows_whom');
+pragma user_version = 1;
+commit;
 """
 _LAST = """
 select * from consent_event
 where epoch = coalesce(?, (select epoch from consent_event where reason = 'provided' order by seq desc limit 1))
 order by seq desc limit 1
 """
-_FIRST_GRANTS = [(role, grant) for role in ("salesperson", "sales_manager") for grant in ("kpis", "who_knows_whom")]
 
 
 class ControlLedger:
@@ -112,19 +121,19 @@ class ControlLedger:
 
     @contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
-        """A transaction on the ledger, created on first use. Raises ConsentRefused when it cannot be read."""
+        """A transaction on the ledger, created on first use. Raises ConsentRefused when it cannot be read, Refused when
+        another version of this program wrote it."""
         path = self.layout.control_ledger
         make_folder(path.parent)
-        fresh = not path.exists()
         try:
             with closing(sqlite3.connect(path, timeout=30)) as connection:
                 path.chmod(0o600)
                 connection.execute("pragma synchronous = full")
                 connection.execute("pragma secure_delete = on")
+                if not _has_schema(connection):
+                    connection.executescript(_SCHEMA)
+                require_version(connection, "control/ledger.sqlite", SCHEMA_VERSION)
                 with connection:
-                    if fresh or not _has_schema(connection):
-                        connection.executescript(_SCHEMA)
-                        connection.executemany("insert or ignore into role_grant values (?, ?)", _FIRST_GRANTS)
                     yield connection
         except sqlite3.DatabaseError as error:
             raise ConsentRefused(
@@ -141,6 +150,12 @@ class ControlLedger:
             return None
         with self.connect() as connection:
             return self._last(connection, epoch)
+
+    def next_granted_at(self, epoch: str) -> datetime | None:
+        """When the first consent after this epoch's was given (W6); None where this one is the newest."""
+        given = [record for record, reason in self.history() if reason == "provided"]
+        later = dropwhile(lambda record: record.epoch != epoch, given)
+        return next((record.granted_at for record in list(later)[1:]), None)
 
     def live_epochs(self) -> list[str]:
         """Epochs whose data stays: the newest one, unless its consent has ended."""

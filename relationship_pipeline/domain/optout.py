@@ -136,31 +136,40 @@ def complement(blocked: Iterable[Interval]) -> list[Interval]:
 @dataclass(frozen=True)
 class Standing:
     """What the opt-outs say about one person at one moment. `collectable`: times of receipt that may be collected now
-    (O1: empty while opted out now). `erase_due`: existing data must go (O2, or a group whose mode is erase)."""
+    (O1: empty while opted out now). `counted`: times at which the person was opted in, so that what was collected of
+    them counts still (O1: what was collected before stays; N2); empty where existing data must go. `erase_due`: it must
+    (O2, or a group whose mode is erase)."""
 
     collectable: tuple[Interval, ...]
+    counted: tuple[Interval, ...]
     may_be_read: bool
     may_introduce: bool
     hidden: bool
     erase_due: bool
 
 
-FREE = Standing((ALWAYS,), may_be_read=True, may_introduce=True, hidden=False, erase_due=False)
+FREE = Standing((ALWAYS,), (ALWAYS,), may_be_read=True, may_introduce=True, hidden=False, erase_due=False)
 
 
-def standing(entries: Sequence[tuple[OptOut, Sequence[Interval]]], now: datetime) -> Standing:
+def standing(
+    entries: Sequence[tuple[OptOut, Sequence[Interval]]], now: datetime, consented_at: datetime | None = None
+) -> Standing:
     """Weigh all entries that name one person.
 
     Each comes with the intervals in which it concerned them: their membership for a group, always for the rest. A
-    group's newest snapshot counts as now, whatever clock `now` was read from.
+    group's newest snapshot counts as now, whatever clock `now` was read from. A group that was opted out after
+    `consented_at` takes nothing from what counts before that; one that came with the consent holds for all time.
     """
     blocked: list[Interval] = []
+    uncounted: list[Interval] = []
     scopes_now: set[Scope] = set()
     erase_due = False
     for entry, concerned in entries:
         stops_reading = bool(entry.scopes & {Scope.MAILBOX, Scope.EVERYWHERE})
         if stops_reading:
             blocked += [hit for interval in concerned if (hit := overlap(interval, entry.in_force))]
+            in_force = _in_force_for_counts(entry, consented_at)
+            uncounted += [hit for interval in concerned if (hit := overlap(interval, in_force))]
         is_member_now = any(interval.end is None or now in interval for interval in concerned)
         if is_member_now and entry.is_active(now):
             scopes_now |= entry.scopes
@@ -169,11 +178,19 @@ def standing(entries: Sequence[tuple[OptOut, Sequence[Interval]]], now: datetime
     out_now = hidden or Scope.MAILBOX in scopes_now
     return Standing(
         collectable=() if out_now else tuple(complement(blocked)),
+        counted=() if hidden or erase_due else tuple(complement(uncounted)),
         may_be_read=not out_now,
         may_introduce=not hidden and Scope.INTRODUCER not in scopes_now,
         hidden=hidden,
         erase_due=erase_due,
     )
+
+
+def _in_force_for_counts(entry: OptOut, consented_at: datetime | None) -> Interval:
+    later = consented_at is not None and entry.made_at > consented_at
+    if entry.kind is Kind.GROUP and entry.since is None and later:
+        return Interval(entry.made_at, entry.ended_at)
+    return entry.in_force
 
 
 def may_collect(received_at: datetime, collectable: Iterable[Interval]) -> bool:

@@ -13,6 +13,7 @@ from uuid import UUID
 from relationship_pipeline.consent.epoch_ledger import epoch_transaction
 from relationship_pipeline.erasure.person import Person
 from relationship_pipeline.lake.engine import open_engine
+from relationship_pipeline.lake.manifest import LEFT_OUT, read_manifest
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.settings import Settings
 
@@ -35,7 +36,7 @@ def export_person(settings: Settings, epoch: str, person: Person, now: datetime)
             for path in sorted(folder.rglob("part-*.parquet")):
                 rows = _parquet_rows(engine, path, names)
                 if rows:
-                    held[place].setdefault(path.relative_to(folder).parts[0], []).extend(rows)
+                    held[place].setdefault(_table_of(path, folder), []).extend(rows)
     for path in sorted(tree.published.glob("*.duckdb")):
         held[f"published/{path.stem}"] = dict(_database_rows(path, names))
     with epoch_transaction(tree.ledger, read_only=True) as connection:
@@ -48,6 +49,14 @@ def export_person(settings: Settings, epoch: str, person: Person, now: datetime)
         "held": {place: tables for place, tables in held.items() if tables},
         "not_searched": _not_searched(layout),
     }
+
+
+def _table_of(path: Path, folder: Path) -> str:
+    """The table that a file's rows belong to; a month's counts by mailbox are a table of their own."""
+    table = path.relative_to(folder).parts[0]
+    manifest = read_manifest(path.parent)
+    counts = manifest.paths(path.parent, LEFT_OUT) if manifest else []
+    return f"{table}_{LEFT_OUT}" if path in counts else table
 
 
 def _parquet_rows(engine: duckdb.DuckDBPyConnection, path: Path, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -74,12 +83,17 @@ def _ledger_rows(connection: sqlite3.Connection, names: Iterable[str]) -> Iterat
     wanted = set(names)
     tables = connection.execute("select name from sqlite_master where type = 'table' order by 1").fetchall()
     for (table,) in tables:
-        quoted = table.replace('"', '""')
-        cursor = connection.execute(f'select * from "{quoted}"')  # noqa: S608
+        cursor = connection.execute(_all_rows(table))
         columns = [column[0] for column in cursor.description]
         rows = [dict(zip(columns, row, strict=True)) for row in cursor if wanted.intersection(map(str, row))]
         if rows:
             yield table, [_plain(row) for row in rows]
+
+
+def _all_rows(table: str) -> str:
+    """SQLite binds values, not names: the name, which the file's own catalogue gave, is quoted."""
+    quoted = table.replace('"', '""')
+    return f'select * from "{quoted}"'  # noqa: S608
 
 
 def _matching(cursor: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[dict[str, Any]]:

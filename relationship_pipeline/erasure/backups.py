@@ -13,12 +13,13 @@ import io
 import json
 import os
 import secrets
+import shutil
 import tarfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from cryptography.exceptions import InvalidTag
@@ -122,7 +123,7 @@ def restore_backup(
             opener = _Opener(file, key, header_hash, path.name)
             try:
                 with tarfile.open(fileobj=io.BufferedReader(opener, CHUNK), mode="r|") as archive:
-                    archive.extractall(work, filter="data")
+                    _extract(archive, work)
             except tarfile.TarError:
                 raise BadInput(f"{path.name} was changed or cut; use another backup") from None
             opener.require_end()
@@ -142,7 +143,7 @@ def _put_back(control: ControlLedger, tree: EpochLayout, restored: EpochLayout, 
         manifest = read_manifest(folder)
         if manifest is None:
             continue
-        for part in manifest.paths(folder):
+        for part in manifest.all_paths(folder):
             durable_rename(part, target / part.name)
         with control.commit_fence(tree.epoch, Purpose.DERIVE):
             put_bytes(target / MANIFEST, (folder / MANIFEST).read_bytes())
@@ -159,6 +160,21 @@ def _checked_folders(restored: EpochLayout) -> list[Path]:
     return folders
 
 
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Unpack plain files below the folder. What is sealed is our own; a member that says otherwise was not written by us."""
+    for member in archive:
+        name = PurePosixPath(member.name)
+        if not member.isfile() or name.is_absolute() or ".." in name.parts:
+            raise tarfile.ExtractError(member.name)
+        content = archive.extractfile(member)
+        if content is None:
+            raise tarfile.ExtractError(member.name)
+        target = folder.joinpath(*name.parts)
+        make_folder(target.parent)
+        with _create(target) as file:
+            shutil.copyfileobj(content, file)
+
+
 def _add_committed(archive: tarfile.TarFile, tree: EpochLayout) -> None:
     """Committed folders of the lake only: the manifest as it stands and the parts it names."""
     for path in sorted(tree.lake.rglob(MANIFEST)):
@@ -168,7 +184,7 @@ def _add_committed(archive: tarfile.TarFile, tree: EpochLayout) -> None:
             manifest = read_manifest(folder)
             if manifest is None:
                 break
-            with _open_parts(manifest.paths(folder)) as parts:
+            with _open_parts(manifest.all_paths(folder)) as parts:
                 if path.read_bytes() != content:
                     continue
                 for name, file in parts.files:

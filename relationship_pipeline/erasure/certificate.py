@@ -17,7 +17,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from relationship_pipeline.durable import put_bytes
+from relationship_pipeline.durable import TEMP_PREFIX, put_bytes
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.layout import Layout
 
@@ -65,7 +65,10 @@ def find_certificate(layout: Layout, epoch: str, kind: str) -> Path | None:
 
 
 def issue_certificate(layout: Layout, epoch: str, kind: str, facts: Mapping[str, Any], now: datetime) -> Path:
-    """Write the next certificate of the chain and return its path; one that stands already is kept."""
+    """Write the next certificate of the chain and return its path; one that stands already is kept. What a motor that was
+    killed while writing one left goes: nothing but certificates lies there (interfaces.md 5)."""
+    for temp in layout.certificates.glob(f"{TEMP_PREFIX}*"):
+        temp.unlink(missing_ok=True)
     standing = find_certificate(layout, epoch, kind)
     if standing is not None:
         return standing

@@ -32,6 +32,7 @@ from relationship_pipeline.erasure.rewrite import (
 )
 from relationship_pipeline.errors import BadInput, PipelineError
 from relationship_pipeline.lake.engine import open_engine, sql
+from relationship_pipeline.lake.manifest import MANIFEST, read_manifest
 from relationship_pipeline.layout import EpochLayout, Layout
 from relationship_pipeline.settings import Settings
 from relationship_pipeline.sources.base import Directory
@@ -156,7 +157,7 @@ def forbidden(tree: EpochLayout, rules: Rules, settings: Settings) -> Without:
     if rules.erase_domains:
         with open_engine(tree.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
             for table in (EMAIL, MEETINGS, PLANNED):
-                for path in _lake_files(tree, (table,)):
+                for path in _row_files(tree, table):
                     model = sql(MODELS, f"{EMAIL if table == EMAIL else MEETINGS}_addresses_in_domains")
                     values = {"path": str(path), "domains": sorted(rules.erase_domains)}
                     addresses.update(address for (address,) in engine.execute(model, values).fetchall())
@@ -176,6 +177,12 @@ def count_left(tree: EpochLayout, without: Without, settings: Settings) -> int:
 
 def _lake_files(tree: EpochLayout, tables: Iterable[str]) -> list[Path]:
     return [path for table in tables for path in sorted((tree.lake / table).rglob("part-*.parquet"))]
+
+
+def _row_files(tree: EpochLayout, table: str) -> list[Path]:
+    """The committed files of rows, without a month's counts by mailbox."""
+    folders = sorted(path.parent for path in (tree.lake / table).rglob(MANIFEST))
+    return [path for folder in folders if (manifest := read_manifest(folder)) for path in manifest.paths(folder)]
 
 
 def _holds(engine: duckdb.DuckDBPyConnection, path: Path, without: Without) -> bool:

@@ -27,7 +27,7 @@ from relationship_pipeline.domain.months import add_months
 from relationship_pipeline.durable import make_folder, temp_path
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.lake.engine import copy_to_parquet, open_engine, sql, storage_errors
-from relationship_pipeline.lake.manifest import MANIFEST
+from relationship_pipeline.lake.manifest import LEFT_OUT, MANIFEST, DataFile
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
 from relationship_pipeline.layout import EpochLayout, Layout
@@ -141,37 +141,62 @@ def _rewrite_folder(
         return None
     kind = EMAIL if table == EMAIL else MEETINGS
     files = [str(path) for path in manifest.paths(folder)]
+    beside = [str(path) for path in manifest.paths(folder, LEFT_OUT)]
     values = {"files": files, **without.values}
-    if engine.execute(sql(MODELS, f"{kind}_touched"), values).fetchone() is None:
+    unseen = _left_out_of(engine, beside, without)
+    if not unseen and engine.execute(sql(MODELS, f"{kind}_touched"), values).fetchone() is None:
         return None
     before = _tally(engine, kind, files)
-    temp = temp_path(folder, ".parquet")
-    try:
-        rows = copy_to_parquet(engine, sql(MODELS, f"{kind}_without"), temp, values)
-        part = adopt_part(temp, table, rows)
-    finally:
-        temp.unlink(missing_ok=True)
+    part = _rewritten(engine, folder, table, f"{kind}_without", values)
+    parts = [part]
+    if beside:
+        left = {"files": beside, "mailboxes": sorted(without.mailboxes)}
+        parts.append(_rewritten(engine, folder, LEFT_OUT, "left_out_without", left))
     after = _tally(engine, kind, [str(folder / part.name)])
     commit_manifest(
         folder,
         epoch=epoch,
         table=table,
         month=month,
-        files=[part],
+        files=parts,
         fence=fence,
         inputs=dict(manifest.inputs),
-        quality=adjusted(manifest.quality, before, after, len(without.mailboxes)),
+        quality=adjusted(manifest.quality, before, after, unseen),
         first_at=after["first_at"],
         last_at=after["last_at"],
     )
-    return manifest.rows - rows
+    return manifest.rows - part.rows
+
+
+def _rewritten(
+    engine: duckdb.DuckDBPyConnection, folder: Path, table: str, model: str, values: Mapping[str, Any]
+) -> DataFile:
+    temp = temp_path(folder, ".parquet")
+    try:
+        rows = copy_to_parquet(engine, sql(MODELS, model), temp, dict(values))
+        return adopt_part(temp, table, rows)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def _left_out_of(engine: duckdb.DuckDBPyConnection, files: list[str], without: Without) -> dict[str, tuple[int, int]]:
+    """By reason: copies of these mailboxes that the rows do not show, and of how many mailboxes."""
+    if not files:
+        return {}
+    values = {"files": files, "mailboxes": sorted(without.mailboxes)}
+    rows = engine.execute(sql(MODELS, "left_out_of"), values).fetchall()
+    return {reason: (copies, mailboxes) for reason, copies, mailboxes in rows}
 
 
 def adjusted(
-    quality: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any], mailboxes: int
+    quality: Mapping[str, Any],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    unseen: Mapping[str, tuple[int, int]],
 ) -> dict[str, Any]:
-    """The quality record (B9) after a rewrite: what follows from rows is counted anew, and the sum with it. Drops by
-    reason other than `meeting_message` were never kept by mailbox, so they stay as they were counted."""
+    """The quality record (B9) after a rewrite: what follows from rows is counted anew; what was dropped, repeated or read
+    of the erased mailboxes (`unseen`: copies and mailboxes by reason) goes; and the sum with it. Rows that a source could
+    not read at all belong to no mailbox and stay counted."""
     record = dict(quality)
     record.pop("by_day", None)
     for name in ("distinct_emails", "distinct_meetings", "duplicates", "clock_corrected"):
@@ -180,9 +205,12 @@ def adjusted(
     dropped = dict(record.get("dropped", {}))
     if "meeting_messages" in after and "meeting_message" in dropped:
         dropped["meeting_message"] += after["meeting_messages"] - before["meeting_messages"]
-        if not dropped["meeting_message"]:
-            del dropped["meeting_message"]
-    record["dropped"] = dropped
+    for reason, (copies, _) in unseen.items():
+        if reason in dropped:
+            dropped[reason] -= copies
+    if "duplicates" in record:
+        record["duplicates"] -= unseen.get("repeated", (0, 0))[0]
+    record["dropped"] = dropped = {reason: copies for reason, copies in dropped.items() if copies}
     if "copies_read" in record:
         distinct = record.get("distinct_emails", 0) + record.get("distinct_meetings", 0)
         left_out = record.get("left_out_copies", 0)
@@ -190,7 +218,7 @@ def adjusted(
     counted = dict(record.get("mailboxes", {}))
     for name in ("expected", "done"):
         if name in counted:
-            counted[name] = max(0, counted[name] - mailboxes)
+            counted[name] -= unseen.get("read", (0, 0))[1]
     record["mailboxes"] = counted
     return record
 

@@ -10,7 +10,9 @@ Plan: {"data_dir", "epoch", "live_epochs": […], "keys_dir", "backups_dir", "mo
 "classes": [{"name", "regex", "stays": bool, "scanned": bool}], "allowed_fields": [{"path", "table", "column"}]}.
 Result: {"clean", "findings": [{"kind", "path"}], "classes": {name: {"files", "bytes", "with_addresses", "unreadable"}},
 "files_read", "processes_unseen", "scanner_version"}. Exit 0 when it ran, whatever it found.
-Mode `before` counts per class and reports nothing as a finding: it shows that the scanner can see.
+Mode `before` counts per class and reports nothing as a finding: it shows that the scanner can see. It looks into the
+files of a class until one has shown an address, which is proof for the class; the others are counted, because the
+deletion waits for this scan.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from json import dumps, load
 from pathlib import Path
 from typing import Any
 
-SCANNER_VERSION = "1"
+SCANNER_VERSION = "2"
 
 _AT = rb"(?:@|%40|\\u0040)"
 TEXT_SHAPE = re.compile(rb"[A-Za-z0-9._%+'\-]+" + _AT + rb"[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,}")
@@ -70,6 +72,7 @@ class Look:
     classes: dict[str, Seen] = field(default_factory=dict)
     files_read: int = 0
     processes_unseen: int = 0
+    parquet_engine: Any = None
 
     def report(self, kind: str, path: str) -> None:
         self.findings.append({"kind": kind, "path": path})
@@ -80,8 +83,12 @@ def scan(plan: dict[str, Any]) -> dict[str, Any]:
     look = Look(plan)
     root = Path(plan["data_dir"])
     after = plan["mode"] == "after"
-    for path, relative in _walk(root, plan):
-        _look_at(look, path, relative, after)
+    try:
+        for path, relative in _walk(root, plan):
+            _look_at(look, path, relative, after)
+    finally:
+        if look.parquet_engine is not None:
+            look.parquet_engine.close()
     if after:
         _look_for_dead_folders(look, root)
         _look_for_handles(look, root)
@@ -132,6 +139,8 @@ def _look_at(look: Look, path: Path, relative: str, after: bool) -> None:
     seen.files += 1
     seen.bytes += info.st_size
     if not stat.S_ISREG(info.st_mode) or info.st_size == 0:
+        return
+    if seen.with_addresses and not after:
         return
     try:
         where = _addresses_in(look, path, relative)
@@ -188,9 +197,9 @@ def _addresses_in(look: Look, path: Path, relative: str) -> str | None:
     if head.startswith(b"SQLite format 3\0"):
         return _in_sqlite(path, allowed) or ("sqlite_free_pages" if _in_bytes(path, allowed) else None)
     if head.startswith(b"PAR1"):
-        return "parquet" if _in_engine(path, parquet=True) else None
+        return "parquet" if _in_parquet(look, path) else None
     if head[8:12] == b"DUCK":
-        return "duckdb" if _in_engine(path, parquet=False) else None
+        return "duckdb" if _in_duckdb(path) else None
     for magic, unpack in _UNPACKERS.items():
         if head.startswith(magic):
             return "gzip" if _in_packed(path, unpack) else None
@@ -206,8 +215,9 @@ def _allowed_texts(look: Look, path: Path, relative: str) -> list[bytes]:
         if one["path"] != relative:
             continue
         with _read_sqlite(path) as connection:
-            rows = connection.execute(f'select distinct "{one["column"]}" from "{one["table"]}"').fetchall()  # noqa: S608
-        values |= {row[0] for row in rows if row[0]}
+            cursor = connection.execute(_all_rows(one["table"]))
+            column = [described[0] for described in cursor.description].index(one["column"])
+            values |= {row[column] for row in cursor if row[column]}
     return sorted(values, key=len, reverse=True)
 
 
@@ -268,8 +278,7 @@ def _in_sqlite(path: Path, allowed: list[bytes]) -> str | None:
         with _read_sqlite(path) as connection:
             tables = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
             for (table,) in tables:
-                quoted = table.decode().replace('"', '""')
-                for row in connection.execute(f'select * from "{quoted}"'):  # noqa: S608
+                for row in connection.execute(_all_rows(table.decode())):
                     for value in row:
                         if isinstance(value, bytes) and value not in permitted and _in_value(value):
                             return "sqlite"
@@ -287,31 +296,59 @@ def _in_value(value: bytes) -> bool:
     return False
 
 
-def _in_engine(path: Path, *, parquet: bool) -> bool:
-    """Parquet and DuckDB files, read by DuckDB: whole rows as text."""
+_ENGINE_HABITS: dict[str, Any] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_file_cache": "false",
+    "temp_directory": "",
+    "threads": "1",
+}
+
+
+def _in_parquet(look: Look, path: Path) -> bool:
+    """Every row of a Parquet file as text. One engine reads all of them: starting one takes longer than most files."""
     import duckdb
 
-    habits: Any = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "temp_directory": "",
-        "threads": "1",
-    }
     try:
-        if parquet:
-            with closing(duckdb.connect(":memory:", config=habits)) as connection:
-                return _any_row(connection, "read_parquet($path)", {"path": str(path)})
-        with closing(duckdb.connect(str(path), read_only=True, config=habits)) as connection:
-            tables = connection.execute("select table_schema, table_name from information_schema.tables").fetchall()
-            quoted = ['"{}"."{}"'.format(*(part.replace('"', '""') for part in table)) for table in tables]
-            return any(_any_row(connection, table, {}) for table in quoted)
+        if look.parquet_engine is None:
+            look.parquet_engine = duckdb.connect(":memory:", config=_ENGINE_HABITS)
+        return _any_row(look.parquet_engine, "path", str(path))
     except duckdb.Error as error:
         raise Unreadable from error
 
 
-def _any_row(connection: Any, table: str, values: dict[str, str]) -> bool:
-    query = f"select 1 from {table} as t where regexp_matches(cast(t as varchar), $shape) limit 1"  # noqa: S608
-    return connection.execute(query, {**values, "shape": ENGINE_SHAPE}).fetchone() is not None
+def _in_duckdb(path: Path) -> bool:
+    """Every row of every table of a DuckDB file as text."""
+    import duckdb
+
+    try:
+        with closing(duckdb.connect(str(path), read_only=True, config=_ENGINE_HABITS)) as connection:
+            tables = connection.execute("select table_schema, table_name from information_schema.tables").fetchall()
+            names = [".".join(map(_quoted, table)) for table in tables]
+            return any(_any_row(connection, "table", name) for name in names)
+    except duckdb.Error as error:
+        raise Unreadable from error
+
+
+_ROW_OF = {
+    "path": "select 1 from read_parquet($path) as t where regexp_matches(cast(t as varchar), $shape) limit 1",
+    "table": "select 1 from query_table($table) as t where regexp_matches(cast(t as varchar), $shape) limit 1",
+}
+
+
+def _any_row(connection: Any, kind: str, name: str) -> bool:
+    """Whether a row of a Parquet file (`path`) or of a DuckDB table (`table`) holds an address."""
+    return connection.execute(_ROW_OF[kind], {kind: name, "shape": ENGINE_SHAPE}).fetchone() is not None
+
+
+def _quoted(name: str) -> str:
+    """An identifier, which no engine lets bind as a value; it comes from the file's own catalogue."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _all_rows(table: str) -> str:
+    return f"select * from {_quoted(table)}"  # noqa: S608
 
 
 def _look_for_dead_folders(look: Look, root: Path) -> None:

@@ -32,6 +32,7 @@ from relationship_pipeline.erasure.data_map import STORES, remaining, store_of
 from relationship_pipeline.erasure.progress import ErasureProgress
 from relationship_pipeline.erasure.workers import end_workers, wait_for_handles
 from relationship_pipeline.layout import Layout
+from relationship_pipeline.publishing.register import list_exports
 
 
 class Blocked(Exception):
@@ -78,6 +79,9 @@ def unserve(deletion: Deletion) -> Facts:
     same scan that verifies later, which shows that it can see (W4)."""
     progress = deletion.progress
     if "before" not in progress.facts(deletion.epoch):
+        ledger = deletion.layout.epoch(deletion.epoch).ledger
+        numbers = [export.number for export in list_exports(ledger)] if ledger.exists() else []
+        progress.remember(deletion.epoch, "exports", {"numbers": numbers})
         progress.remember(deletion.epoch, "before", run_scan(deletion, "before"))
     link = deletion.layout.published
     tree = deletion.layout.epoch(deletion.epoch)
@@ -303,7 +307,10 @@ def _certified(deletion: Deletion, result: Mapping[str, Any]) -> Facts:
             for one in STORES
             if not one.scanned
         ]
-        + [{"what": "later consents' epochs", "files": len(ControlLedger(layout).live_epochs())}],
+        + [
+            {"what": "later consents' epochs", "files": len(ControlLedger(layout).live_epochs())},
+            {"what": "exports handed out, by number in the register", **facts.get("exports", {"numbers": []})},
+        ],
         "versions": {
             "python": sys.version.split()[0],
             "duckdb": version("duckdb"),

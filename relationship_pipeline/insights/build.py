@@ -211,7 +211,7 @@ def _judge_health(context: BuildContext, window: Window, bench: Workbench) -> No
     bench.table("health_inputs")
     bench.view("health_parts")
     bench.table("health_scores")
-    bench.table("health_rhythm", as_of=window.as_of)
+    bench.table("health_rhythm")
     bench.table("health_now", as_of=window.as_of)
     bench.table("health_component_rows")
     bench.table("health")

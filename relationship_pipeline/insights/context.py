@@ -24,10 +24,10 @@ def _silent(line: str) -> None:
 @dataclass(frozen=True)
 class BuildContext:
     """Arrow tables: `people` (address, user_id, in_scope, may_introduce, display_name, primary_address, hidden),
-    `internal_domains` (domain), `hidden_addresses` (address), `hidden_domains` (domain), and `crm` by the names and
-    schemas of schemas.CRM (missing kinds are empty). `fence` is entered around every commit. `progress` takes one line
-    for people, without personal data. `lock` is held, by name, by whoever writes a month's interactions or the 12-month
-    tables: two builds at once do the work once."""
+    `absences` (user_id, since, until; None for nobody's), `internal_domains` (domain), `hidden_addresses` (address),
+    `hidden_domains` (domain), and `crm` by the names and schemas of schemas.CRM (missing kinds are empty). `fence` is
+    entered around every commit. `progress` takes one line for people, without personal data. `lock` is held, by name, by
+    whoever writes a month's interactions or the 12-month tables: two builds at once do the work once."""
 
     layout: EpochLayout
     settings: Settings
@@ -36,6 +36,7 @@ class BuildContext:
     hidden_addresses: pa.Table
     hidden_domains: pa.Table
     fence: CommitFence
+    absences: pa.Table | None = None
     crm: Mapping[str, pa.Table] = field(default_factory=dict)
     progress: Callable[[str], None] = _silent
     lock: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext()

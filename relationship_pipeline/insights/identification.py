@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from relationship_pipeline.insights.accounts import AccountRules, free_mail_domains
@@ -21,11 +22,12 @@ MODELS = "relationship_pipeline.insights.models.month"
 
 @dataclass(frozen=True)
 class Identification:
-    """Who is who, the same for every month. Arrow tables as consent's rules give them (`people`, `internal_domains`,
-    `hidden_addresses`, `hidden_domains`) and as the CRM says (`crm_addresses`: address, person; `crm_parents` and
-    `crm_primaries`: person, account_id; `crm_watched`: person, the contacts and leads)."""
+    """Who is who, the same for every month. Arrow tables as consent's rules give them (`people`, `absences`,
+    `internal_domains`, `hidden_addresses`, `hidden_domains`) and as the CRM says (`crm_addresses`: address, person;
+    `crm_parents` and `crm_primaries`: person, account_id; `crm_watched`: person, the contacts and leads)."""
 
     people: pa.Table
+    absences: pa.Table
     internal_domains: pa.Table
     hidden_addresses: pa.Table
     hidden_domains: pa.Table
@@ -62,6 +64,15 @@ class Identification:
             }
         )
 
+    def absences_between(self, lo: datetime, hi: datetime) -> str:
+        """A digest of the absences that touch [lo, hi): the same as long as none that matters there comes or goes."""
+        rows = [
+            row
+            for row in self.absences.to_pylist()
+            if (row["since"] is None or row["since"] < hi) and (row["until"] is None or row["until"] > lo)
+        ]
+        return hashlib.sha256(repr(sorted(map(repr, rows))).encode()).hexdigest()[:16] if rows else "none"
+
     @property
     def digest(self) -> str:
         """Equal for equal rules, whatever the order of their rows."""
@@ -75,8 +86,8 @@ class Identification:
 
 
 _TABLES = (
-    "people", "internal_domains", "hidden_addresses", "hidden_domains", "crm_addresses", "crm_parents", "crm_primaries",
-    "crm_watched",
+    "people", "absences", "internal_domains", "hidden_addresses", "hidden_domains", "crm_addresses", "crm_parents",
+    "crm_primaries", "crm_watched",
 )  # fmt: skip
 
 
@@ -94,8 +105,11 @@ def identification(context: BuildContext) -> tuple[Identification, CrmPeople]:
 
 
 def _identification(context: BuildContext, crm: CrmPeople, free_mail: frozenset[str]) -> Identification:
+    from relationship_pipeline.schemas import ABSENCES
+
     return Identification(
         people=context.people,
+        absences=ABSENCES.empty_table() if context.absences is None else context.absences,
         internal_domains=context.internal_domains,
         hidden_addresses=context.hidden_addresses,
         hidden_domains=context.hidden_domains,

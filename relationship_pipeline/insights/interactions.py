@@ -22,6 +22,7 @@ from relationship_pipeline.insights.identification import Identification
 from relationship_pipeline.insights.month import (
     MODELS,
     NOTHING_USED,
+    TAIL,
     MonthFiles,
     UsedOfNeighbours,
     derive_emails,
@@ -61,6 +62,7 @@ class LakeMonth:
             "email_before": content_id(self.emails_before),
             "email_after": content_id(self.emails_after),
             "meetings": content_id(self.meetings),
+            "absences": who.absences_between(month_start(self.month) - TAIL, month_end(self.month)),
             "identities": who.digest,
         }
 
@@ -175,7 +177,7 @@ def _standing(
 ) -> tuple[tuple[DataFile, ...], UsedOfNeighbours | None]:
     """The stored files if their rows stand although a neighbour, the directory or the CRM has changed, and what they use
     of the neighbours now; None where they do not stand."""
-    own = ("models", "email", "meetings")
+    own = ("models", "email", "meetings", "absences")
     if stored is None or any(stored.inputs.get(name) != inputs[name] for name in own):
         return (), None
     with context.engine() as engine:

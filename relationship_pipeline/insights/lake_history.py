@@ -81,6 +81,7 @@ def _add_messages(bench: Workbench, files: MonthFiles, who: Identification) -> N
     open_emails(bench)
     who.find_sides(bench)
     bench.table("hidden_here")
+    bench.table("absent_here")
     bench.view("visible_emails")
     history = Workbench(bench.engine, HISTORY_MODELS)
     history.table("evaluated_names")

@@ -73,10 +73,10 @@ def derive_emails(
     identify(bench, who)
     write(bench, "email_identities", "stored_identities", {})
     count_emails(bench)
-    for name in ("email_days", "email_records"):
+    for name in ("email_days", "email_records", "crm_emails"):
         write(bench, name, name, {})
-    for name in ("crm_emails", "last_questions"):
-        write(bench, name, name, {})
+    bench.drop("border_copies", "days")
+    write(bench, "last_questions", "last_questions", {})
     bench.table("threads")
     write(bench, "conversations", "conversations", {})
     for name in ("dialogue", "answers", "month_replies"):
@@ -84,7 +84,7 @@ def derive_emails(
     bench.drop("threads")
     for name in ("replies", "border_replies"):
         write(bench, name, name, {})
-    bench.drop("dialogue", "answers", "month_replies")
+    bench.drop("dialogue", "answers", "month_replies", "received", "team_sizes")
     bench.attach("month_meetings", files.meetings, schemas.MEETINGS)
     bench.table("met_pairs")
     bench.view("email_interactions", "interactions_of_pairs")
@@ -117,7 +117,8 @@ def derive_meetings(
 
 
 def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datetime) -> UsedOfNeighbours:
-    """Tables `settled_keys`, `late_copies` and `border_copies`: where the month's emails and its neighbours' meet."""
+    """Tables `settled_keys`, `settled_copies`, `late_copies` and `border_copies`: where the month's emails and its
+    neighbours' meet."""
     start = month_start(files.month)
     _bound(bench.engine, lo, hi)
     bench.attach("month_rows", files.emails, schemas.EMAIL)
@@ -125,8 +126,8 @@ def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datet
     bench.attach("after_rows", files.emails_after, schemas.EMAIL)
     for name in ("month_copies", "before_copies", "after_copies"):
         bench.view(name)
-    bench.table("settled_keys")
-    bench.table("late_copies")
+    for name in ("settled_keys", "settled_copies", "late_copies"):
+        bench.table(name)
     bench.table("border_copies", month_start=start, tail_start=start - TAIL, with_border=lo == start)
     before, after = bench.row("neighbour_digests")
     settled_emails, settled_copies = bench.row("settled_counts")
@@ -134,12 +135,11 @@ def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datet
 
 
 def open_emails(bench: Workbench) -> None:
-    """View `emails`, each once as B5, N3 and N4 define it, and table `month_addresses`."""
+    """Table `emails`, each once as B5, N3 and N4 define it, view `other_copies` and table `month_addresses`."""
     bench.view("copies")
-    bench.table("other_copies")
-    bench.table("disputed_keys")
-    bench.view("emails")
-    bench.table("month_addresses")
+    bench.view("other_copies")
+    for name in ("disputed_keys", "emails", "month_addresses"):
+        bench.table(name)
 
 
 def open_meetings(engine: duckdb.DuckDBPyConnection, paths: Iterable[Path], lo: datetime, hi: datetime) -> Workbench:
@@ -172,13 +172,16 @@ def count_meetings(bench: Workbench) -> None:
 
 
 def count_emails(bench: Workbench) -> None:
-    """Tables `named`, `received`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`."""
+    """Tables `named`, `received`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`, in place of `emails`."""
     bench.table("hidden_here")
+    bench.table("absent_here")
     bench.view("visible_emails")
     bench.table("named")
     bench.table("repeated_names")
     bench.engine.execute("delete from named where rowid in (select row_number from repeated_names)").fetchall()
-    for name in ("received", "team_sizes", "sent_to_accounts"):
+    bench.table("received")
+    bench.drop("emails")
+    for name in ("team_sizes", "sent_to_accounts"):
         bench.table(name)
     bench.view("turns")
     bench.table("days")

@@ -24,10 +24,12 @@ from relationship_pipeline.lake.engine import (
     copy_to_parquet,
     create_table,
     create_view,
+    keep_build_sides,
     open_engine,
     sql,
     storage_errors,
 )
+from relationship_pipeline.lake.manifest import LEFT_OUT as LEFT_OUT_FILE
 from relationship_pipeline.lake.manifest import DataFile, Manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
@@ -100,6 +102,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
         create_table(engine, "ranked_copies", _model("ranked_copies"), {"cap": collection.settings.batch_cap})
         hidden = _hidden(engine, collection, "hidden_here", "present_addresses")
         part = _write_part(engine, folder, EMAIL_TABLE, _model("email"), {"hidden": hidden})
+        part += _write_part(engine, folder, LEFT_OUT_FILE, _model("left_out"), {})
         quality, first_at, last_at = _email_quality(engine, staged, damage)
         return commit_manifest(
             folder,
@@ -152,6 +155,7 @@ def _collect_calendar(
         create_table(engine, "ranked_meetings", _model("ranked_meetings"))
         hidden = _hidden(engine, collection, "hidden_in_meetings", "present_in_meetings")
         part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
+        part += _write_part(engine, folder, LEFT_OUT_FILE, _model("left_out_meetings"), {})
         quality, first_at, last_at = _meeting_quality(engine, staged, damage)
         return commit_manifest(
             folder,
@@ -291,6 +295,7 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
         storage_errors(f"writing {what}"),
         open_engine(epoch.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):
+        keep_build_sides(engine)
         engine.execute(_model("functions"))
         yield engine
 

@@ -63,6 +63,12 @@ def open_engine(
         shutil.rmtree(own, ignore_errors=True)
 
 
+def keep_build_sides(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let joins hash the side that is written second. For models that stream many wide rows past small tables: DuckDB
+    estimates staged rows at next to none, and would hash these, lists and all, instead of the small table."""
+    connection.execute("set disabled_optimizers = 'build_side_probe_side'").fetchall()
+
+
 @contextmanager
 def storage_errors(doing: str) -> Iterator[None]:
     """Turn a full disk (or a file size limit) into one line; `doing` says during what. Raises PipelineError."""

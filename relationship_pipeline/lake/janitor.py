@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from relationship_pipeline.consent.fence import locked
@@ -18,10 +18,14 @@ from relationship_pipeline.lake.manifest import MANIFEST, read_manifest
 from relationship_pipeline.lake.writer import sweep_folder
 from relationship_pipeline.layout import EpochLayout, Layout
 
+EXPORT_KEPT = timedelta(hours=24)
+"""How long a file stays in `exports`: it was made for somebody who has it by then."""
+
 
 def sweep(layout: Layout) -> int:
     """Remove temp files and parts that no manifest names, unfinished folders of the stage, and spill of engines that
-    are gone, in every epoch; returns how many files and folders went. Waits for nobody: what is in use stays."""
+    are gone, and exports that are a day old, in every
+    epoch; returns how many files and folders went. Waits for nobody: what is in use stays."""
     if not layout.epochs.is_dir():
         return 0
     removed = 0
@@ -29,7 +33,20 @@ def sweep(layout: Layout) -> int:
         if root.is_dir() and not root.name.startswith("."):
             epoch = layout.epoch(root.name)
             removed += _sweep_tables(layout, epoch) + _sweep_stage(epoch) + _sweep_spill(epoch)
+            removed += drop_old_exports(epoch, datetime.now(UTC))
     return removed
+
+
+def drop_old_exports(epoch: EpochLayout, now: datetime) -> int:
+    """Remove our copies of what was exported a day ago or longer (reliability.md 3.1); returns how many files went."""
+    old = [
+        path
+        for path in epoch.exports.rglob("*")
+        if path.is_file() and now.timestamp() - path.stat().st_mtime >= EXPORT_KEPT.total_seconds()
+    ]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def drop_old_months(layout: Layout, epoch: EpochLayout, as_of: datetime) -> int:

@@ -17,6 +17,11 @@ from relationship_pipeline.errors import BadLake
 MANIFEST = "manifest.json"
 
 
+LEFT_OUT = "left_out"
+"""The kind of file beside a collected month's rows that counts, by mailbox, what the rows do not show: copies that were
+dropped or repeated, and that the mailbox was read. So an erased mailbox's counts can go with it (W5)."""
+
+
 class DataFile(msgspec.Struct, frozen=True, kw_only=True):
     """One Parquet file: `table` says which rows it holds where a folder has several kinds."""
 
@@ -46,15 +51,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> int:
-        return sum(file.rows for file in self.files)
+        return sum(file.rows for file in self.files if file.table != LEFT_OUT)
 
     @property
     def content_id(self) -> str:
-        """Changes if and only if some file's bytes change."""
-        return "-".join(sorted(file.sha256[:16] for file in self.files)) or "empty"
+        """Changes if and only if the bytes of some file of rows change."""
+        return "-".join(sorted(file.sha256[:16] for file in self.files if file.table != LEFT_OUT)) or "empty"
 
     def paths(self, folder: Path, table: str | None = None) -> list[Path]:
-        return [folder / file.name for file in self.files if table is None or file.table == table]
+        """The files of rows, all or of one kind."""
+        return [
+            folder / file.name
+            for file in self.files
+            if file.table == table or (table is None and file.table != LEFT_OUT)
+        ]
+
+    def all_paths(self, folder: Path) -> list[Path]:
+        """Everything that the manifest names."""
+        return [folder / file.name for file in self.files]
 
 
 def read_manifest(folder: Path) -> Manifest | None:

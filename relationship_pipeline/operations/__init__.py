@@ -22,6 +22,7 @@ from relationship_pipeline.operations.deletion import (
     has_consent_to_watch,
     is_erased_state,
     make_backup,
+    next_consent_after,
     purge_backups,
     run_erasure,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "has_consent_to_watch",
     "is_erased_state",
     "make_backup",
+    "next_consent_after",
     "provide_consent",
     "publish",
     "purge_backups",

@@ -30,13 +30,14 @@ def backup_store(settings: Settings) -> BackupStore:
 @within_epoch
 def make_backup(work: Work) -> Mapping[str, int]:
     """Seal what the lake has committed (W2), without the months that are too old to be kept (B1), and remove backups that
-    are. `bytes` of the new file, `backups` there are now, `old_backups` and `old_months` (folders) that went."""
+    are. `bytes` of the new file, `backups` there are now, `old_backups`, `old_months` (folders) and `old_exports` that went."""
     from relationship_pipeline.erasure import backups
-    from relationship_pipeline.lake.janitor import drop_old_months
+    from relationship_pipeline.lake.janitor import drop_old_exports, drop_old_months
 
     layout, store = work.settings.layout, backup_store(work.settings)
     record = work.ledger.require(Purpose.DERIVE)
     old_months = drop_old_months(layout, layout.epoch(record.epoch), work.settings.now())
+    old_exports = drop_old_exports(layout.epoch(record.epoch), datetime.now(UTC))
     path = backups.make_backup(layout, store, record.epoch, datetime.now(UTC))
     old_backups = purge_backups(work.settings)["removed"]
     return {
@@ -44,6 +45,7 @@ def make_backup(work: Work) -> Mapping[str, int]:
         "backups": len(store.sealed(record.epoch)),
         "old_backups": old_backups,
         "old_months": old_months,
+        "old_exports": old_exports,
     }
 
 
@@ -70,6 +72,11 @@ def deletion(settings: Settings, hooks: Hooks | None = None, epoch: str = "") ->
     from relationship_pipeline.erasure.steps import Deletion, Hooks
 
     return Deletion(layout=settings.layout, epoch=epoch, store=backup_store(settings), hooks=hooks or Hooks())
+
+
+def next_consent_after(settings: Settings, epoch: str) -> datetime | None:
+    """When the consent after this epoch's was given (W6); None while there is none."""
+    return ControlLedger(settings.layout).next_granted_at(epoch)
 
 
 def run_erasure(settings: Settings, hooks: Hooks) -> dict[str, str]:

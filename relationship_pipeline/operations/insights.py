@@ -56,6 +56,7 @@ def _deriving(work: Work) -> _Deriving:
         layout=epoch,
         settings=settings,
         people=rules.people,
+        absences=rules.absences,
         internal_domains=rules.internal_domains,
         hidden_addresses=rules.hidden,
         hidden_domains=rules.hidden_domains,
@@ -170,13 +171,13 @@ def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
     return {role: sum(tables.values()) for role, tables in counts.items()}
 
 
-def build_report(work: Work) -> Mapping[str, int]:
-    """One self-contained page a role, from its published database; bytes by role."""
+def build_report(work: Work, only: str | None = None) -> Mapping[str, int]:
+    """One self-contained page a role (or one role's), from its published database; bytes by role."""
     from relationship_pipeline.publishing.report.page import build_reports
 
     record = work.ledger.require(Purpose.DERIVE)
     fence = partial(work.ledger.commit_fence, record.epoch, Purpose.DERIVE)
-    return build_reports(work.settings.layout, record.epoch, work.settings, fence)
+    return build_reports(work.settings.layout, record.epoch, work.settings, fence, only=only)
 
 
 def _allowed(rules: Rules) -> Allowed:
@@ -197,7 +198,7 @@ def _allowed(rules: Rules) -> Allowed:
 
 
 def change_role(work: Work, name: str, privilege: str, *, give: bool) -> Role:
-    """Grant or revoke, and make or rebuild that role's database at once where something is published (V1)."""
+    """Grant or revoke, and make or rebuild that role's database and page at once where something is published (V1)."""
     from relationship_pipeline.publishing import roles
     from relationship_pipeline.publishing.publish import unpublish
 
@@ -210,6 +211,7 @@ def change_role(work: Work, name: str, privilege: str, *, give: bool) -> Role:
         found = roles.grant(work.ledger, name, privilege)
     if found.grants and (work.settings.layout.published).exists():
         publish(work, only=name)
+        build_report(work, only=name)
     return found
 
 

@@ -4,12 +4,14 @@ Their runs hold an epoch id and counts only. The state in the control ledger is 
 the deletion, and `erase run` another (reliability.md 3.3).
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from relationship_pipeline import operations
 from relationship_pipeline.domain.erasure import Alert
+from relationship_pipeline.orchestration.commands import end_abandoned_runs
 from relationship_pipeline.orchestration.guard import guarded
 from relationship_pipeline.orchestration.scrub import cancel_runs, scrub_history
 from relationship_pipeline.settings import Settings
@@ -35,12 +37,16 @@ class RequestConfig(dg.Config):
 
 
 def dagster_hooks(settings: Settings, instance: dg.DagsterInstance, keep_run: str | None) -> "Hooks":
-    """The deletion's two calls into Dagster, sparing the deletion's own run."""
+    """The deletion's two calls into Dagster, sparing the deletion's own run and what a later epoch did."""
     from relationship_pipeline.erasure.steps import Hooks
 
+    def until(epoch: str) -> datetime | None:
+        return operations.next_consent_after(settings, epoch)
+
+    home = settings.layout.dagster_home
     return Hooks(
-        cancel_runs=lambda epoch: cancel_runs(instance, keep_run=keep_run),
-        scrub=lambda epoch: scrub_history(instance, settings.layout.dagster_home, keep_run=keep_run),
+        cancel_runs=lambda epoch: cancel_runs(instance, until=until(epoch), keep_run=keep_run),
+        scrub=lambda epoch: scrub_history(instance, home, until=until(epoch), keep_run=keep_run),
     )
 
 
@@ -92,8 +98,8 @@ def protect_jobs(settings: Settings) -> list[dg.JobDefinition]:
 
 
 def protect_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """The withdrawal sensor, the directory watch and the failure alert. All run from a fresh installation on: a stopped
-    sensor would protect nobody."""
+    """The withdrawal sensor, the directory watch, the end of abandoned runs and the failure alert. All run from a fresh
+    installation on: a stopped sensor would protect nobody."""
 
     @dg.sensor(
         job_name="erase_after_withdrawal",
@@ -145,4 +151,13 @@ def protect_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if alert >= Alert.WARNING:
             context.log.critical(f"a deletion is {alert.name.lower()}; `relationship-pipeline erase status` says more")
 
-    return [consent_withdrawal_sensor, consent_watch_sensor, run_failure_alert]
+    @dg.sensor(
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ends runs whose command line was killed, so that they hold no place in the queue.",
+    )
+    def abandoned_runs_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        ended = end_abandoned_runs(context.instance, settings.layout)
+        return dg.SkipReason(f"{ended} abandoned runs ended")
+
+    return [consent_withdrawal_sensor, consent_watch_sensor, abandoned_runs_sensor, run_failure_alert]

@@ -4,7 +4,7 @@ The same assets and jobs as in the UI, where the runs also show."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ import dagster as dg
 
 from relationship_pipeline.definitions import build_definitions
 from relationship_pipeline.operations.work import watch_progress
+from relationship_pipeline.orchestration.commands import command, end_abandoned_runs
 from relationship_pipeline.orchestration.schedules import range_tags
 from relationship_pipeline.settings import Settings
 
@@ -28,12 +29,33 @@ class Outcome:
     published: bool = False
 
 
+@dataclass(frozen=True)
+class _Carrier:
+    """This process as the one that carries runs: the definitions, the instance they show in, the tags of its runs."""
+
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    tags: Mapping[str, str]
+
+    def run(self, job: str, *, tags: Mapping[str, str] | None = None, **options: Any) -> str | None:
+        """Run a job here; None when it succeeded, else the one line of the first step that failed."""
+        result = self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            raise_on_error=False,
+            run_config=QUIET,
+            tags={**self.tags, **(tags or {})},
+            **options,
+        )
+        return None if result.success else _failure(result)
+
+
 @contextmanager
-def dagster_home(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The instance of this data directory, for this process and its children."""
+def _carrier(settings: Settings, report: Callable[[str], None]) -> Iterator[_Carrier]:
+    """Dagster's home is this data directory's, for this process and its children. `report` takes progress lines."""
     os.environ["DAGSTER_HOME"] = str(settings.layout.dagster_home)
-    with dg.DagsterInstance.get() as instance:
-        yield instance
+    with dg.DagsterInstance.get() as instance, command(settings.layout) as tags, watch_progress(report):
+        end_abandoned_runs(instance, settings.layout)
+        yield _Carrier(build_definitions(settings, publish_pool=None), instance, tags)
 
 
 def backfill(settings: Settings, months: Sequence[str], report: Callable[[str], None]) -> Outcome:
@@ -42,14 +64,13 @@ def backfill(settings: Settings, months: Sequence[str], report: Callable[[str], 
     `report` takes progress lines; `month …` when a month ends.
     """
     outcome = Outcome()
-    definitions = build_definitions(settings)
-    with dagster_home(settings) as instance, watch_progress(report):
-        failure = _run(definitions, instance, "read_sources")
+    with _carrier(settings, report) as carrier:
+        failure = carrier.run("read_sources")
         if failure:
             outcome.failed["sources"] = failure
             return outcome
         for month in months:
-            failure = _run(definitions, instance, "backfill_year", partition_key=month)
+            failure = carrier.run("backfill_year", partition_key=month)
             if failure:
                 outcome.failed[month] = failure
                 report(f"month {month} failed: {failure}")
@@ -57,7 +78,7 @@ def backfill(settings: Settings, months: Sequence[str], report: Callable[[str], 
                 outcome.landed.append(month)
                 report(f"month {month} landed")
         report("deriving and publishing")
-        failure = _run(definitions, instance, "build_insights")
+        failure = carrier.run("build_insights")
         if failure:
             outcome.failed["insights"] = failure
         outcome.published = failure is None
@@ -67,8 +88,8 @@ def backfill(settings: Settings, months: Sequence[str], report: Callable[[str], 
 def refresh(settings: Settings, months: Sequence[str], report: Callable[[str], None]) -> Outcome:
     """What the daily schedule runs: one run over the months due."""
     outcome = Outcome()
-    with dagster_home(settings) as instance, watch_progress(report):
-        failure = _run(build_definitions(settings), instance, "daily_refresh", tags=range_tags(list(months)))
+    with _carrier(settings, report) as carrier:
+        failure = carrier.run("daily_refresh", tags=range_tags(list(months)))
     if failure:
         outcome.failed["daily_refresh"] = failure
     else:
@@ -76,13 +97,7 @@ def refresh(settings: Settings, months: Sequence[str], report: Callable[[str], N
     return outcome
 
 
-def _run(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, **options: Any) -> str | None:
-    """Run a job here; None when it succeeded, else the one line of the first step that failed."""
-    result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance, raise_on_error=False, run_config=QUIET, **options
-    )
-    if result.success:
-        return None
+def _failure(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,26 @@ def record_export(ledger: Path, kind: str, role: str, recipient: str | None, at:
             (at.astimezone(UTC).isoformat(), kind, role, recipient),
         )
         return int(cursor.lastrowid or 0)
+
+
+@dataclass(frozen=True)
+class Export:
+    """One line of the register."""
+
+    number: int
+    at: datetime
+    kind: str
+    role: str
+    recipient: str | None
+
+
+def list_exports(ledger: Path) -> list[Export]:
+    """What was handed out under the epoch, oldest first: whom to tell of a withdrawal (GDPR art. 19). Raises Refused."""
+    with epoch_transaction(ledger, read_only=True) as connection:
+        if connection.execute("select 1 from sqlite_master where name = 'export'").fetchone() is None:
+            return []
+        rows = connection.execute("select number, at, kind, role, recipient from export order by number").fetchall()
+    return [Export(number, datetime.fromisoformat(at), *rest) for number, at, *rest in rows]
 
 
 def looked_up_hash(ledger: Path, looked_up: str) -> str:

@@ -34,6 +34,7 @@ from relationship_pipeline.lake.engine import (
     copy_to_parquet,
     create_table,
     is_disk_full,
+    keep_build_sides,
     open_engine,
     sql,
     storage_errors,
@@ -300,6 +301,7 @@ class DataConnectSource:
                 open_engine(self._spill, memory_limit=self._memory_limit, threads=self._threads) as engine,
                 ThreadPoolExecutor(1) as checker,
             ):
+                keep_build_sides(engine)
                 if folders is not None:
                     engine.register("folders", folders.table())
                     default = {"inbox": INBOX, "sentitem": SENT}.get(file.dataset, UNKNOWN)

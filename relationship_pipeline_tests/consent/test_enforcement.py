@@ -75,13 +75,44 @@ def test_o1_amber_joins_mergers_and_comes_back(settings, epoch):
         rules = rules_of(settings, epoch, reading, reading.read_at)
         if members:
             assert rules.readable_mailboxes == {"id-bo"}
-            assert people(rules)["amber@contoso.example"]["in_scope"] is False
+            assert people(rules)["amber@contoso.example"]["in_scope"], "what was collected before stays, and counts"
+            assert people(rules)["amber@contoso.example"]["may_introduce"] is False
+            assert rules.absences.to_pylist() == [{"user_id": "id-amber", "since": NOW, "until": None}]
             assert not rules.erase_due, "a group is forward only by default"
     mine = [row for row in rules.readable.to_pylist() if row["mailbox"] == "id-amber"]
     assert mine == [
         {"mailbox": "id-amber", "since": None, "until": NOW},
         {"mailbox": "id-amber", "since": NOW + timedelta(days=3), "until": None},
     ]
+
+
+def test_n2_who_was_in_the_group_when_consent_was_given_never_counts(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.GROUP, "g"))
+    OptOuts(settings.layout, epoch).record_snapshot({"g": ["id-amber"]}, NOW)
+    rules = rules_of(settings, epoch, directory([AMBER, BO]))
+    assert people(rules)["amber@contoso.example"]["in_scope"] is False
+    assert rules.absences.num_rows == 0
+
+
+def test_o1_a_group_opted_out_under_a_live_consent_takes_nothing_from_what_counted_before(settings, epoch):
+    later = NOW + timedelta(days=30)
+    OptOuts(settings.layout, epoch).add(entry(Kind.GROUP, "g", made_at=later))
+    OptOuts(settings.layout, epoch).record_snapshot({"g": ["id-amber"]}, later)
+    rules = rules_of(settings, epoch, directory([AMBER, BO]), later)
+    assert rules.readable_mailboxes == {"id-bo"}, "since when she is a member nobody knows: nothing more is read"
+    assert rules.absences.to_pylist() == [{"user_id": "id-amber", "since": later, "until": None}]
+
+
+@pytest.mark.parametrize("mode", [Mode.ERASE, Mode.FUTURE_ONLY])
+def test_o2_o4_whose_existing_data_goes_never_counts(settings, epoch, mode):
+    opt_outs = OptOuts(settings.layout, epoch)
+    opt_outs.add(entry(Kind.GROUP, "g", mode=mode))
+    opt_outs.record_snapshot({"g": []}, NOW)
+    opt_outs.record_snapshot({"g": ["id-amber"]}, NOW + timedelta(days=1))
+    opt_outs.add(entry(Kind.USER, "bo@contoso.example"))
+    found = people(rules_of(settings, epoch, directory([AMBER, BO]), NOW + timedelta(days=1)))
+    assert found["bo@contoso.example"]["in_scope"] is False
+    assert found["amber@contoso.example"]["in_scope"] is (mode is Mode.FUTURE_ONLY)
 
 
 def test_o1_a_group_that_was_never_read_stops_the_run(settings, epoch):

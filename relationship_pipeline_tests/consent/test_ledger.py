@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 
 import pytest
 
+from relationship_pipeline.consent import ledger as ledger_module
 from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.consent.optouts import OptOuts
 from relationship_pipeline.domain.consent import (
     CONSENT_SCOPE,
     CONSENT_TEXT_VERSION,
@@ -23,8 +27,9 @@ from relationship_pipeline.domain.consent import (
 )
 from relationship_pipeline.erasure.run import run_erasure
 from relationship_pipeline.errors import ConsentRefused, Refused
+from relationship_pipeline.layout import Layout
 from relationship_pipeline_tests.consent.tenant import NOW
-from relationship_pipeline_tests.erasure.lived_in import ADMIN, PEOPLE, Home, commit, email_rows
+from relationship_pipeline_tests.erasure.lived_in import ADMIN, PEOPLE, Home, commit, consented, email_rows
 
 DAY = timedelta(days=1)
 
@@ -121,8 +126,6 @@ def test_w6_random_sequences_of_consent_withdrawal_and_deletion_never_mix_epochs
     seed = 26
     rng = random.Random(seed)
     home: Home | None = None
-    from relationship_pipeline.layout import Layout
-
     layout = Layout(tmp_path / "data")
     ledger = ControlLedger(layout)
     dead: set[str] = set()
@@ -159,3 +162,24 @@ def test_w6_random_sequences_of_consent_withdrawal_and_deletion_never_mix_epochs
         assert current.epoch == home.epoch
         assert ledger.live_epochs() == ([] if home.epoch in dead else [home.epoch])
     assert min(done.values()) >= 3, done
+
+
+def test_c4_a_ledger_of_another_version_refuses_in_one_line_that_says_what_to_do(tmp_path):
+    home = consented(tmp_path / "data")
+    for path, read in (
+        (home.tree.ledger, OptOuts(home.layout, home.epoch).entries),
+        (home.layout.control_ledger, ControlLedger(home.layout).current),
+    ):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("pragma user_version = 0")
+        with pytest.raises(Refused, match=r"another version of this program .* go on with that version"):
+            read()
+
+
+def test_c4_a_ledger_is_made_whole_or_not_at_all(tmp_path):
+    """Killed while it is made, the next command makes it: tables and version are one transaction."""
+    layout = Layout(tmp_path / "data")
+    layout.control.mkdir(parents=True)
+    with closing(sqlite3.connect(layout.control_ledger)) as connection:
+        connection.executescript(ledger_module._SCHEMA.replace("commit;", ""))
+    assert ControlLedger(layout).provide(ADMIN, now=NOW)[1]

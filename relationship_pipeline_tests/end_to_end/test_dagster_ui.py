@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.domain.months import month_range
 from relationship_pipeline.layout import Layout
 from relationship_pipeline_tests.command import refuse, rows, run, succeed
 from relationship_pipeline_tests.dagster_ui import Ui, dev
@@ -110,3 +111,29 @@ def test_the_multiprocess_executor_gives_the_same_tables(
     build = running.launch_job("build_insights")
     assert running.wait_for(lambda: running.run_status(build)) == "SUCCESS"
     assert published(**environment) == expected(company)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
+def test_a_real_year_launched_from_the_ui_equals_the_commands(
+    enron_export: Path, tmp_path: Path, executor: str
+) -> None:
+    """Twelve partitions, two at once."""
+    months = month_range("2001-02", "2002-01")
+    settings = {
+        "RELATIONSHIP_SOURCE": "data_connect",
+        "RELATIONSHIP_DATA_CONNECT_DIR": str(enron_export),
+        "RELATIONSHIP_INTERNAL_DOMAINS": "enron.com",
+        "RELATIONSHIP_AS_OF": "2002-02-01T00:00:00Z",
+        "RELATIONSHIP_EXECUTOR": executor,
+    }
+    command = {**settings, "RELATIONSHIP_DATA_DIR": str(tmp_path / "command")}
+    launched = {**settings, "RELATIONSHIP_DATA_DIR": str(tmp_path / "launched")}
+    for environment in (command, launched):
+        succeed("consent", "provide", "--admin", "someone@enron.com", **environment)
+    succeed("backfill", "--from", months[0], "--to", months[-1], **command)
+    with dev(launched, tmp_path / "dev.log") as running:
+        assert backfill(running, tuple(months)) == DONE
+        build = running.launch_job("build_insights")
+        assert running.wait_for(lambda: running.run_status(build)) == "SUCCESS"
+    assert published(**launched) == published(**command)

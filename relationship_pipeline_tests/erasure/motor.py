@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.erasure import Erasure, ErasureState
 from relationship_pipeline.erasure import run, steps
@@ -28,16 +29,14 @@ def carry_on() -> None:
 
 
 def carry_to_end(deletion: steps.Deletion) -> Erasure:
-    """What a watchdog does: try again while the lock is held. A killed motor's may be, for a moment, by a scanner that it
-    was about to start: a fork shares its parent's locks until it execs."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
+    """What a watchdog does: go on as soon as the lock is free. A killed motor's may be held, for a moment, by a scanner
+    that it was about to start: a fork shares its parent's locks until it execs."""
+    for _ in range(10):
+        with suppress(Refused):
             return run.run_erasure(deletion)
-        except Refused:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+        with locked(deletion.layout.work_lock("erase")):
+            pass
+    return run.run_erasure(deletion)
 
 
 def _dying(work: Callable[[steps.Deletion], steps.Facts], when: str) -> Callable[[steps.Deletion], steps.Facts]:

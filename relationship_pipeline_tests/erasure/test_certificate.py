@@ -9,8 +9,10 @@ from datetime import timedelta
 
 import pytest
 
+from relationship_pipeline.durable import TEMP_PREFIX
 from relationship_pipeline.erasure.certificate import FIELDS, issue_certificate, verify_certificate
 from relationship_pipeline.errors import BadInput
+from relationship_pipeline_tests.command import refuse, succeed
 from relationship_pipeline_tests.erasure.lived_in import NOW
 
 GIVEN = FIELDS - {
@@ -69,6 +71,18 @@ def test_w4_any_missing_added_or_moved_field_fails(certificate, tmp_path):
             verify_certificate(copy)
 
 
+def test_w4_the_command_exits_1_for_a_flipped_byte_and_for_a_removed_field(certificate):
+    assert "genuine" in succeed("erase", "certificate", "--verify", str(certificate))
+    whole = certificate.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    content = json.loads(whole)
+    del content["scan"]
+    for changed in (flipped, json.dumps(content, sort_keys=True, indent=1).encode() + b"\n"):
+        certificate.write_bytes(changed)
+        refuse("erase", "certificate", "--verify", str(certificate))
+
+
 def test_w4_a_certificate_signed_by_another_key_fails_beside_the_published_key(certificate, layout, tmp_path):
     other = type(layout)(tmp_path / "other")
     forged = issue_certificate(other, "e0001-00000000", "app", FACTS, NOW)
@@ -93,3 +107,9 @@ def test_w4_the_chain_shows_a_replaced_certificate(certificate, layout):
 def test_an_epoch_gets_one_certificate_of_a_kind_however_often_it_is_asked(certificate, layout):
     assert issue_certificate(layout, "e0001-00000000", "app", FACTS, NOW + timedelta(days=1)) == certificate
     assert len(list(layout.certificates.iterdir())) == 1
+
+
+def test_w4_nothing_but_certificates_lies_in_their_folder_after_a_kill(certificate, layout):
+    (layout.certificates / f"{TEMP_PREFIX}0123456789abcdef").write_bytes(certificate.read_bytes())
+    issue_certificate(layout, "e0001-00000000", "app", FACTS, NOW)
+    assert list(layout.certificates.iterdir()) == [certificate]

@@ -30,6 +30,8 @@ from relationship_pipeline.erasure.run import (
 from relationship_pipeline.erasure.steps import Hooks
 from relationship_pipeline.erasure.workers import registered
 from relationship_pipeline.errors import ConsentRefused, Refused
+from relationship_pipeline.publishing.register import record_export
+from relationship_pipeline_tests.command import run
 from relationship_pipeline_tests.erasure.lived_in import ADMIN, NOW, PEOPLE, commit, consented, email_rows, live_in
 
 
@@ -144,13 +146,13 @@ def test_w3_runs_in_flight_are_cancelled_first_and_a_run_that_goes_on_blocks(hom
 
 def test_w3_a_registered_process_of_the_epoch_is_ended(home):
     script = (
-        "import sys, time\n"
+        "import signal, sys\n"
         "from pathlib import Path\n"
         "from relationship_pipeline.layout import Layout\n"
         "from relationship_pipeline.erasure.workers import registered\n"
         "with registered(Layout(Path(sys.argv[1])), sys.argv[2], 'crawl'):\n"
         "    print('up', flush=True)\n"
-        "    time.sleep(600)\n"
+        "    signal.pause()\n"
     )
     worker = subprocess.Popen(
         [sys.executable, "-c", script, str(home.layout.root), home.epoch], stdout=subprocess.PIPE, text=True
@@ -271,3 +273,18 @@ def test_status_has_the_shape_that_scripts_rely_on(home):
     assert {"epoch", "state", "requested_at", "due_app", "due_backup", "overdue"} <= set(status)
     assert (status["epoch"], status["state"], status["overdue"]) == (home.epoch, "FENCED", False)
     json.dumps(status)
+
+
+def test_w4_exports_that_were_handed_out_are_shown_on_withdrawal_and_numbered_in_the_certificate(home):
+    record_export(home.tree.ledger, "graph .graphml", "salesperson", "the consultants", NOW)
+    shown = run(
+        "consent", "withdraw", "--admin", ADMIN, "--dry-run", RELATIONSHIP_DATA_DIR=str(home.layout.root)
+    ).stderr
+    assert "graph .graphml for the consultants (salesperson); tell them of the withdrawal" in shown
+    home.withdraw()
+    run_erasure(home.deletion())
+    certificate = find_certificate(home.layout, home.epoch, "app")
+    assert {"what": "exports handed out, by number in the register", "numbers": [1]} in verify_certificate(certificate)[
+        "outside"
+    ]
+    assert "consultants" not in certificate.read_text()

@@ -91,8 +91,8 @@ def random_month(seed: int) -> Rows:
                     "sender_address": sender,
                     "to_addresses": to,
                     "cc_addresses": cc,
-                    "folder_class": "inbox",
-                    "is_draft": False,
+                    "folder_class": rng.choices(["inbox", "junk", "deleted"], [0.8, 0.1, 0.1])[0],
+                    "is_draft": rng.random() < 0.05,
                     "is_meeting_message": is_meeting,
                     "has_bulk_header": False,
                 }
@@ -120,7 +120,7 @@ def random_month(seed: int) -> Rows:
                     "is_all_day": False,
                     "is_cancelled": False,
                     "is_draft": False,
-                    "sensitivity": "normal",
+                    "sensitivity": rng.choices(["normal", "private"], [0.9, 0.1])[0],
                 }
             )
     rng.shuffle(emails)
@@ -196,10 +196,7 @@ def test_w5_erasing_a_mailbox_equals_a_fresh_collection_that_never_saw_it(seed, 
     collect(fresh, rows.without_mailbox("id-amber"), tmp_path)
     for name in ("email", "meetings"):
         assert table(erased, name) == table(fresh, name), (seed, name)
-    repeats = len(rows.emails) - len({(row["mailbox"], row["item_id"]) for row in rows.emails})
-    assert quality(erased, "meetings") == quality(fresh, "meetings")
-    if not repeats:
-        assert quality(erased, "email") == quality(fresh, "email")
+        assert quality(erased, name) == quality(fresh, name), (seed, name)
     collect(erased, rows, tmp_path)
     assert table(erased, "email") == table(fresh, "email"), "a later run of the month brings nothing back"
 
@@ -368,6 +365,7 @@ def build_insights(home: Home, as_of: datetime) -> None:
         layout=home.tree,
         settings=settings_of(home),
         people=rules.people,
+        absences=rules.absences,
         internal_domains=rules.internal_domains,
         hidden_addresses=rules.hidden,
         hidden_domains=rules.hidden_domains,

@@ -17,7 +17,7 @@ from relationship_pipeline.lake.collect import (
     collect_planned_meetings,
 )
 from relationship_pipeline.layout import Layout
-from relationship_pipeline.settings import Settings
+from relationship_pipeline.settings import HealthSettings, Settings
 from relationship_pipeline.sources.base import ReadScope
 from relationship_pipeline.sources.crm_files import read_crm_files
 from relationship_pipeline.sources.data_connect import DataConnectSource
@@ -84,9 +84,9 @@ def _quiet(*_):
     pass
 
 
-def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, order=None, crm=None):
+def collect(root, export, months, *, internal_domains, as_of, cap=8_000_000, order=None, crm=None, health=None):
     """Collect the months (in `order`) and the planned meetings; returns the context of builds."""
-    settings = Settings(data_dir=root, batch_cap=cap, threads=1, memory_limit="1GiB")
+    settings = Settings(data_dir=root, batch_cap=cap, threads=1, memory_limit="1GiB", health=health or HealthSettings())
     layout = Layout(root)
     source = DataConnectSource(export, spill=root / "spill", threads=1, memory_limit="1GiB")
     directory = source.read_directory([])

@@ -197,6 +197,14 @@ def test_only_colleagues_who_may_introduce_are_shown(lake):
     assert sum(row["points"] for row in parts) == shown[0]["strength"]
 
 
+def test_an_all_hands_that_both_accepted_makes_no_tie(lake):
+    """K2: above 50 nothing counts, meetings no more than emails."""
+    crowd = [(f"guest{number}@fabrikam.com", "accepted") for number in range(51)]
+    events = meeting([MEGAN], organizer=MEGAN, attendees=[(ANA, "accepted"), *crowd], start=at(3, 5), uid="all")
+    context = lake(events=events)
+    assert read_table(context, "who_knows_whom", build_who_knows_whom(context, AS_OF)["who_knows_whom"]) == []
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     activity=st.floats(0, 200),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from relationship_pipeline.consent.fence import locked
-from relationship_pipeline.durable import TEMP_PREFIX
+from relationship_pipeline.durable import TEMP_PREFIX, put_bytes
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.lake.engine import open_engine
-from relationship_pipeline.lake.janitor import drop_old_months, sweep
+from relationship_pipeline.lake.janitor import drop_old_exports, drop_old_months, sweep
+from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline_tests import factories as make
 from relationship_pipeline_tests.collecting import SmallLake
 
@@ -127,3 +129,15 @@ def test_a_full_disk_leaves_the_old_month_and_no_temp_file(lake):
     assert lake.rows("email", "2026-03") == rows
     assert not list(lake.epoch.lake.rglob(f"{TEMP_PREFIX}*"))
     assert lake.emails()[0].rows == 300
+
+
+def test_exports_are_kept_for_a_day(tmp_path):
+    epoch = EpochLayout(tmp_path / "epochs" / "e0001-00000000")
+    epoch.root.mkdir(parents=True)
+    now = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    for name, age in (("old.csv", timedelta(hours=24)), ("fresh.csv", timedelta(hours=23, minutes=59))):
+        put_bytes(epoch.exports / "x" / name, b"rows")
+        at = (now - age).timestamp()
+        os.utime(epoch.exports / "x" / name, (at, at))
+    assert drop_old_exports(epoch, now) == 1
+    assert [path.name for path in epoch.exports.rglob("*.csv")] == ["fresh.csv"]

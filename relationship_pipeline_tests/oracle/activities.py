@@ -23,7 +23,9 @@ class Activity:
     minutes: float = 0.0
     conversation: str | None = None
     bulk: bool = False
-    recipient_count: int = 0
+    audience: int = 0
+    """recipients of an email; of a meeting its other participants in scope or outside, declined or not"""
+    sender_name: str | None = None
     accepted: set = field(default_factory=set)
     regarding: set = field(default_factory=set)
     """(record type, record id) the CRM says this is about"""
@@ -57,16 +59,18 @@ def email_activity(email, people, regarding=frozenset()):
         named_inside=named_inside,
         conversation=email.conversation,
         bulk=email.bulk,
-        recipient_count=email.recipient_count,
+        audience=email.audience,
+        sender_name=email.sender_name,
         regarding=set(regarding),
     )
 
 
-def meeting_activity(meeting, people, regarding=frozenset()):
-    """N10: the activity a meeting is, or None if it is cancelled or has nobody of ours, or nobody outside."""
+def meeting_activity(meeting, people, regarding=frozenset(), *, among_us=False):
+    """N10: the activity a meeting is, or None if it is cancelled or has nobody of ours, or (but for what is `among_us`)
+    nobody outside."""
     inside = {person for person in meeting.not_declined() if people.in_scope(person)}
     outside = {person for person in meeting.answers if people.outside(person)}
-    if meeting.cancelled or not inside or not (outside or regarding):
+    if meeting.cancelled or not inside or not (outside or regarding or among_us):
         return None
     return Activity(
         kind="meeting",
@@ -78,9 +82,29 @@ def meeting_activity(meeting, people, regarding=frozenset()):
         named_inside=inside,
         minutes=meeting.minutes,
         accepted=meeting.accepted(),
+        audience=sum(
+            answer != "organizer" and (people.in_scope(person) or people.outside(person))
+            for person, answer in meeting.answers.items()
+        ),
         regarding=set(regarding),
         end=meeting.end,
         all_day=meeting.all_day,
+    )
+
+
+def email_among_us(email, people):
+    """K4: what an email of somebody in scope is to ties among colleagues, or None."""
+    if not people.in_scope(email.sender):
+        return None
+    return Activity(
+        kind="email",
+        at=email.sent_at,
+        by_us=True,
+        inside={email.sender},
+        outside=set(),
+        key=email.key,
+        named_inside={person for person in email.recipients if people.in_scope(person)},
+        audience=email.audience,
     )
 
 

@@ -21,10 +21,6 @@ Readings where the specification leaves room:
   in To or Cc.
 - `next_meeting_at`, `planned_meetings`: starts from `as_of` on, before 92 days after the end of the month of `as_of`,
   and only if that month is among the collected ones.
-- `who_knows_whom`, `who_knows_company`: all ties that pass the gate of K2, unranked, without strength. Emails to more
-  than 50 recipients neither open the gate nor count; other bulk mail does. `meetings` are those of N10 with the
-  colleague not declined. Colleagues with a disabled account are left out (K5). For a company the gate and the counts
-  are over all its contacts, each email and meeting once.
 - `computation_accuracy` is `partial` for all rows if a month the window touches is partial or not collected, else
   `complete`.
 """
@@ -36,7 +32,6 @@ from itertools import groupby
 from statistics import mean, median
 
 from relationship_pipeline_tests.oracle.activities import customer_minutes, team_minutes
-from relationship_pipeline_tests.oracle.mail import BULK_RECIPIENTS
 from relationship_pipeline_tests.oracle.times import DAY, HOUR
 
 ANSWER_WITHIN = timedelta(hours=168)
@@ -244,37 +239,3 @@ def planned_meetings(planned, account_of):
         for meeting in planned
         for contact in sorted(meeting.outside)
     ]
-
-
-def ties(activities, people, column, group_of):
-    """K2: who knows whom. `group_of(contact)` is what the tie is with, the contact itself or its account (None: no
-    tie); `column` is the name for it."""
-    pairs = defaultdict(dict)
-    for activity in activities:
-        if activity.kind == "phone_call" or activity.recipient_count > BULK_RECIPIENTS:
-            continue
-        for group in {group_of(contact) for contact in activity.outside} - {None}:
-            for colleague in activity.inside if activity.by_us else activity.named_inside:
-                pairs[group, colleague][activity.kind, activity.key] = activity
-    rows = []
-    for (group, colleague), shared in sorted(pairs.items()):
-        shared = list(shared.values())
-        emails_sent = sum(a.kind == "email" and a.by_us for a in shared)
-        met = any(
-            colleague in a.accepted and any(group_of(contact) == group for contact in a.outside & a.accepted)
-            for a in shared
-        )
-        if not people.users[colleague].enabled or not (emails_sent or met):
-            continue
-        rows.append(
-            {
-                column: group,
-                "colleague_email": colleague,
-                "colleague_name": people.users[colleague].name,
-                "emails_sent": emails_sent,
-                "emails_received": sum(a.kind == "email" and not a.by_us for a in shared),
-                "meetings": sum(a.kind == "meeting" for a in shared),
-                "last_interaction_at": max(a.at for a in shared),
-            }
-        )
-    return rows

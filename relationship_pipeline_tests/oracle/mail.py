@@ -21,8 +21,9 @@ Readings where the specification leaves room:
 - The copies of an email are ordered by (received, mailbox, item id). Sender and conversation key are those of the
   first copy that has one. `from` has "no address" if it is blank; one that is there but does not resolve leaves the
   email without a sender.
-- Recipients are counted as distinct addresses, unresolved ones included, nameless blanks not. Bulk is judged on the
-  whole email: the union of its recipients, its sender, the headers of any of its copies.
+- Recipients are counted as distinct addresses, nameless blanks not; unresolved ones count where bulk is judged, and not
+  in the audience of a tie (K2), who can only be people. Bulk is judged on the whole email: the union of its
+  recipients, its sender, the headers of any of its copies.
 - The two base64 alphabets of a conversationId are the standard one and Exchange's, in which `-` is `/` and `_` is `+`
   (the reverse of RFC 4648): only so do conversationId and conversationIndex agree in the rows of the documentation.
 - Missing sentDateTime counts as clock_corrected too.
@@ -58,6 +59,7 @@ class Copy:
     received: object
     sent: object
     sender: str | None
+    sender_name: str | None
     recipients: dict
     """address or unresolved text -> address, None where unresolved"""
     conversation: str | None
@@ -73,8 +75,9 @@ class Email:
     sent_at: object
     clock_corrected: bool
     sender: str | None
+    sender_name: str | None
     recipients: set
-    recipient_count: int
+    audience: int
     mailboxes: set
     conversation: str | None
     bulk: bool
@@ -218,6 +221,7 @@ def _copy(row, received, people):
         received=received,
         sent=sent,
         sender=sender,
+        sender_name=row["from"]["emailaddress"].get("name") if raw_address(row.get("from")) else None,
         recipients=recipients,
         conversation=conversation_key(row.get("conversationid"), row.get("conversationindex")),
         bulk_headers=_bulk_headers(row.get("internetmessageheaders")),
@@ -286,8 +290,9 @@ def _email(key, copies, people):
         sent_at=first.received if corrected else sent_at,
         clock_corrected=corrected,
         sender=people.person(sender),
+        sender_name=first.sender_name,
         recipients={people.person(address) for address in recipients.values() if address},
-        recipient_count=len(recipients),
+        audience=len(set(recipients.values()) - {None}),
         mailboxes={people.by_mailbox[copy.mailbox].address for copy in copies},
         conversation=next((copy.conversation for copy in copies if copy.conversation), None),
         bulk=len(recipients) > BULK_RECIPIENTS

@@ -11,6 +11,7 @@ from relationship_pipeline.data_dir import prepare
 from relationship_pipeline.domain.consent import ConsentLevel
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.operations import provide_consent
+from relationship_pipeline.orchestration.commands import command, end_abandoned_runs
 from relationship_pipeline.orchestration.guard import guarded
 from relationship_pipeline.orchestration.run import backfill
 from relationship_pipeline.settings import Settings, load_settings
@@ -73,3 +74,25 @@ def test_our_own_errors_keep_their_line(settings: Settings, monkeypatch: pytest.
 
     with pytest.raises(dg.Failure, match="make room"):
         guarded(settings, refuse)
+
+
+def test_only_runs_of_commands_that_are_gone_are_ended(settings: Settings) -> None:
+    with dg.instance_for_test() as instance:
+        layout = settings.layout
+
+        def started(tags: dict[str, str]) -> str:
+            return instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED).run_id
+
+        @dg.job
+        def job() -> None:
+            pass
+
+        with command(layout) as ours:
+            others = dict.fromkeys(ours, "0123456789abcdef")
+            living, killed, launched = started(ours), started(others), started({})
+            assert end_abandoned_runs(instance, layout) == 1
+        states = {run.run_id: run.status for run in instance.get_runs()}
+        assert states[killed] is dg.DagsterRunStatus.FAILURE
+        assert states[living] is states[launched] is dg.DagsterRunStatus.STARTED
+        assert end_abandoned_runs(instance, layout) == 1
+    assert not list(layout.control.glob("locks/command-*"))

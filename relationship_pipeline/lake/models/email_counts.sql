@@ -1,8 +1,7 @@
--- The month's counts (B9), one row. Inputs: ranked_copies, repeated_copies.
+-- The month's counts (B9), one row. Inputs: ranked_copies. Rows that repeat a copy are that copy (B5), not further ones.
 select
     count(*) filter (where copy_rank = 1 and not is_meeting_message and not is_left_out) as distinct_emails,
-    count(*) filter (where copy_rank > 1 and not is_meeting_message and not is_left_out)
-    + (select count(*) from repeated_copies) as duplicates,
+    count(*) filter (where copy_rank > 1 and not is_meeting_message and not is_left_out) as duplicates,
     count(*) filter (where is_meeting_message) as meeting_messages,
     count(*) filter (where copy_rank = 1 and is_left_out) as left_out_by_cap,
     count(*) filter (where is_left_out) as left_out_copies,

@@ -1,4 +1,4 @@
--- Counts of the meetings read (B9), one row. Inputs: ranked_meetings.
+-- Counts of the meetings read (B9), one row. Inputs: ranked_meetings. Rows that repeat a copy are that copy (B5).
 with kept as (
     select *
     from ranked_meetings
@@ -7,8 +7,7 @@ with kept as (
 
 select
     (select count(distinct meeting_key) from kept) as distinct_meetings,
-    (select count(*) - count(distinct meeting_key) from kept)
-    + (select count(*) from ranked_meetings where place > 1) as duplicates,
+    (select count(*) - count(distinct meeting_key) from kept) as duplicates,
     (select coalesce(sum(unresolved), 0)::bigint from kept) as unresolved_addresses,
     (select count(*) from kept where is_earlier) as kept_earlier,
     (select min(start_at) from kept) as first_at,

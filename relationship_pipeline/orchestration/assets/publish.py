@@ -9,15 +9,16 @@ from relationship_pipeline.orchestration.guard import guarded
 from relationship_pipeline.settings import Settings
 
 PUBLISH_POOL = "publish"
+"""Makes waiting visible in the UI; what orders publishers is a lock (publishing/publish.py)."""
 
 
-def publish_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def publish_assets(settings: Settings, pool: str | None) -> list[dg.AssetsDefinition]:
     @dg.asset(
         deps=["relationship_kpis", "relationship_health", "who_knows_whom", "contact_graph"],
         group_name="publish",
         kinds={"duckdb"},
         owners=OWNERS,
-        pool=PUBLISH_POOL,
+        pool=pool,
     )
     def published_insights(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One read-only DuckDB database a role, holding only what that role may see (V1, V2); swapped whole, so a
@@ -25,7 +26,7 @@ def publish_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         counts = guarded(settings, lambda: operations.publish(Work(settings, context.log.info)))
         return dg.MaterializeResult(metadata={"dagster/row_count": sum(counts.values()), **counts})
 
-    @dg.asset(deps=[published_insights], group_name="publish", kinds={"html"}, owners=OWNERS, pool=PUBLISH_POOL)
+    @dg.asset(deps=[published_insights], group_name="publish", kinds={"html"}, owners=OWNERS, pool=pool)
     def insights_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One self-contained page a role: the portfolio by health, who is going quiet, top accounts, batch quality."""
         pages = guarded(settings, lambda: operations.build_report(Work(settings, context.log.info)))

@@ -63,8 +63,10 @@ class Report:
     batches: list[dict[str, Any]]
 
 
-def build_reports(layout: Layout, epoch: str, settings: Settings, fence: CommitFence) -> dict[str, int]:
-    """Write the page of every role with the grant `kpis` from its published database; returns bytes by role.
+def build_reports(
+    layout: Layout, epoch: str, settings: Settings, fence: CommitFence, *, only: str | None = None
+) -> dict[str, int]:
+    """Write the page of every role (or of one) with the grant `kpis` from its published database; bytes by role.
 
     Raises ConsentRefused (from the fence) and Refused when nothing is published yet.
     """
@@ -73,6 +75,8 @@ def build_reports(layout: Layout, epoch: str, settings: Settings, fence: CommitF
     written: dict[str, int] = {}
     with locked(layout.work_lock(PUBLISH_LOCK)):
         for role in list_roles(ControlLedger(layout)):
+            if only not in (None, role.name):
+                continue
             target = report_path(tree.published, role.name)
             if KPIS not in role.grants:
                 target.unlink(missing_ok=True)

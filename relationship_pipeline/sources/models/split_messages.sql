@@ -25,7 +25,7 @@ timed as (
         conversationindex as conversation_index,
         try_cast(sentdatetime as timestamptz) as sent_at,
         try_cast(receiveddatetime as timestamptz) as received_at,
-        try_cast(createddatetime as timestamptz) as created_at,
+        createddatetime as created_text,
         "from".emailaddress.address as from_address,
         "from".emailaddress.name as from_name,
         sender.emailaddress.address as sender_address,
@@ -75,11 +75,7 @@ judged as (
             when coalesce(mailbox, '') = '' then 'no_mailbox'
             when received_at is null then 'no_received_time'
             when received_at not between timestamptz '1990-01-01 00:00:00+00' and $latest then 'impossible_date'
-        end as verdict,
-        case
-            when sent_at between timestamptz '1990-01-01 00:00:00+00' and $latest then sent_at
-            when created_at between timestamptz '1990-01-01 00:00:00+00' and $latest then created_at
-        end as other_time
+        end as verdict
     from timed
 )
 
@@ -107,7 +103,11 @@ select
     case
         when verdict is null then strftime(received_at, '%Y-%m')
         when is_summary then verdict
-        else 'rejected.' || verdict || '.' || coalesce(strftime(other_time, '%Y-%m'), 'none')
+        when sent_at between timestamptz '1990-01-01 00:00:00+00' and $latest
+            then 'rejected.' || verdict || '.' || strftime(sent_at, '%Y-%m')
+        when try_cast(created_text as timestamptz) between timestamptz '1990-01-01 00:00:00+00' and $latest
+            then 'rejected.' || verdict || '.' || strftime(try_cast(created_text as timestamptz), '%Y-%m')
+        else 'rejected.' || verdict || '.none'
     end as bucket
 from judged
 left join folders on judged.mailbox = folders.mailbox and judged.folder_id = folders.folder_id

@@ -1,5 +1,5 @@
 -- All copies that the month's derivation looks at. `is_border`: of an email of the month before, only to pair replies.
--- grain: copy. inputs: month_copies, late_copies, border_copies, settled_keys.
+-- grain: copy. inputs: month_copies, settled_copies, late_copies, border_copies, settled_keys.
 select *, false as is_border, copy_rank = 1 as is_head
 from month_copies
 where message_key not in (select message_key from settled_keys)
@@ -11,6 +11,5 @@ select *, true, copy_rank = 1
 from border_copies
 union all
 select *, true, false
-from month_copies
-where message_key in (select message_key from settled_keys)
-  and message_key in (select message_key from border_copies)
+from settled_copies
+where message_key in (select message_key from border_copies)

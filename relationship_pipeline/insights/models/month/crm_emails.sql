@@ -1,6 +1,6 @@
 -- Stored: single emails with contacts and leads of the CRM, from which opportunities and leads are counted. `inside`: our
 -- people who take part, mailbox owners included; `named`: those of them who are named in To or Cc, or sent it.
--- grain: message. inputs: named, received, other_copies, persons.
+-- grain: message. inputs: named, received, other_copies, persons, absences(user_id, since, until).
 with
 watched as (
     select person, name from persons where is_watched
@@ -13,19 +13,27 @@ from_watched as (
     where not received.is_border
 ),
 
+owners as (
+    select message_key, received_at, mailbox from from_watched
+    union all
+    select from_watched.message_key, from_watched.received_at, other_copies.mailbox
+    from other_copies
+    inner join from_watched on from_watched.message_key = other_copies.message_key
+),
+
 members as (
     select named.message_key, named.person, true as is_named
     from named
     where not named.by_us and named.message_key in (select message_key from from_watched)
     union all
-    select from_watched.message_key, persons.person, false
-    from from_watched
-    inner join persons on persons.name = from_watched.mailbox and persons.is_us
-    union all
-    select other_copies.message_key, persons.person, false
-    from other_copies
-    inner join persons on persons.name = other_copies.mailbox and persons.is_us
-    where other_copies.message_key in (select message_key from from_watched)
+    select owners.message_key, persons.person, false
+    from owners
+    inner join persons on persons.name = owners.mailbox and persons.is_us
+    anti join absences
+        on
+            absences.user_id = owners.mailbox
+            and owners.received_at >= coalesce(absences.since, '-infinity'::timestamptz)
+            and owners.received_at < coalesce(absences.until, 'infinity'::timestamptz)
 ),
 
 teams as (

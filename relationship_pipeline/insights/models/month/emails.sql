@@ -10,7 +10,7 @@ undisputed as (
         received_at,
         sent_at,
         coalesce(from_address, sender_address) as sender,
-        from_name as sender_name,
+        if(from_address is null, null, from_name) as sender_name,
         list_distinct(list_concat(to_addresses, cc_addresses)) as recipients,
         is_bulk,
         is_border
@@ -28,7 +28,7 @@ disputed as (
         first(sent_at order by received_at, mailbox, item_key) as sent_at,
         first(coalesce(from_address, sender_address) order by received_at, mailbox, item_key)
             filter (where coalesce(from_address, sender_address) is not null) as sender,
-        first(from_name order by received_at, mailbox, item_key) filter (where from_name is not null) as sender_name,
+        first(if(from_address is null, null, from_name) order by received_at, mailbox, item_key) as sender_name,
         list_distinct(flatten(list(list_concat(to_addresses, cc_addresses)))) as recipients,
         bool_or(is_bulk) as is_bulk,
         bool_and(is_border) as is_border

@@ -1,6 +1,6 @@
 -- Who takes part in a meeting and what he answered: by his own copy, else by the organizer's, else nothing (N10).
--- Rooms and equipment are nobody.
--- grain: (meeting_key, person). inputs: month_meetings, meetings, parties, persons.
+-- Rooms and equipment are nobody, and so is who was out of scope when the meeting began (N2).
+-- grain: (meeting_key, person). inputs: month_meetings, meetings, parties, persons, absences(user_id, since, until).
 with
 organizers as (
     select meetings.meeting_key, persons.person, persons.is_us
@@ -43,19 +43,35 @@ told_answers as (
     from told
     inner join parties on parties.address = told.attendee.address
     group by told.meeting_key, parties.person
+),
+
+taking_part as (
+    select meeting_key, person, is_us, 'organizer' as answer
+    from organizers
+    union all
+    select
+        attendees.meeting_key,
+        attendees.person,
+        attendees.is_us,
+        lower(coalesce(own_answers.answer, told_answers.answer, 'none'))
+    from attendees
+    left join own_answers
+        on own_answers.meeting_key = attendees.meeting_key and own_answers.person = attendees.person
+    left join told_answers
+        on told_answers.meeting_key = attendees.meeting_key and told_answers.person = attendees.person
+    where (attendees.meeting_key, attendees.person) not in (select (meeting_key, person) from organizers)
+),
+
+absent as (
+    select meetings.meeting_key, persons.person
+    from absences
+    inner join persons on persons.name = absences.user_id and persons.is_us
+    inner join meetings
+        on
+            meetings.start_at >= coalesce(absences.since, '-infinity'::timestamptz)
+            and meetings.start_at < coalesce(absences.until, 'infinity'::timestamptz)
 )
 
-select meeting_key, person, is_us, 'organizer' as answer
-from organizers
-union all
-select
-    attendees.meeting_key,
-    attendees.person,
-    attendees.is_us,
-    lower(coalesce(own_answers.answer, told_answers.answer, 'none'))
-from attendees
-left join own_answers
-    on own_answers.meeting_key = attendees.meeting_key and own_answers.person = attendees.person
-left join told_answers
-    on told_answers.meeting_key = attendees.meeting_key and told_answers.person = attendees.person
-where (attendees.meeting_key, attendees.person) not in (select (meeting_key, person) from organizers)
+select *
+from taking_part
+where (meeting_key, person) not in (select (meeting_key, person) from absent)

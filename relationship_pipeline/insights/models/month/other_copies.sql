@@ -1,8 +1,5 @@
--- Copies besides an email's earliest one, with what they may say differently.
+-- Copies besides an email's earliest one: in whose mailboxes it lay as well.
 -- grain: copy. inputs: copies.
-select
-    message_key,
-    mailbox,
-    hash(from_address, sender_address, to_addresses, cc_addresses, conversation_key, is_bulk) as fingerprint
+select message_key, mailbox
 from copies
 where not is_head

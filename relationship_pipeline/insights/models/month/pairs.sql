@@ -1,6 +1,6 @@
 -- Stored as `email_pairs` and `meeting_pairs`: what is between one of us and a contact, an account or another of us.
--- `emails`, `meetings`, `accepted` (both sides did) and `last_at` count everything; the rest only what makes a tie (K2:
--- not above the largest audience). Sums: weight x 0.5 ^ (age / half-life), age at the end of the month, in units of
+-- `emails`, `meetings` and `last_at` count everything; the rest, `accepted` (meetings both accepted) included, only what
+-- makes a tie (K2: not above the largest audience). Sums: weight x 0.5 ^ (age / half-life), age at the end of the month, in units of
 -- 2^-40 as whole numbers, so that no order of summing changes them; one factor ages them on to any later instant.
 -- `days_…` sums days with contact by the age of each day's last (domain/ties.py); `day_lasts` are these, of
 -- pairs that also meet, to be joined with the other kind's. `month_marks`: bit (months since year 0) mod 60 for each month with contact.
@@ -42,7 +42,7 @@ kinds as (
         kind,
         count(*) as interactions,
         count(*) filter (where is_tie) as ties,
-        count(*) filter (where is_accepted) as accepted,
+        count(*) filter (where is_accepted and is_tie) as accepted,
         max(happened_at) as last_at,
         min(happened_at) filter (where is_tie) as tie_first_at,
         sum_no_overflow(short)::bigint as short,

@@ -1,7 +1,17 @@
 -- What health needs of each month: sums, activity aged to the month's last day, answers by the month of their question.
--- grain: (record_type, record_id, month, part). inputs: health_days, answered, young_questions, health_constants(k).
+-- What a sender's clock puts after as_of counts as of that day.
+-- grain: (record_type, record_id, month, part).
+-- inputs: health_days, answered, young_questions, health_instants(on_day, is_now), health_constants(k).
 -- parameters: $as_of.
 with
+days as (
+    select
+        health_days.* exclude (day),
+        least(health_days.day, health_instants.on_day) as day
+    from health_days
+    inner join health_instants on health_instants.is_now
+),
+
 active as (
     select
         record_type,
@@ -17,7 +27,7 @@ active as (
         sum(round(1_099_511_627_776
             * weighted * pow(0.5, date_diff('day', day, last_day(day)) / k.half_life_days))::bigint) as activity,
         max(day) as last_on
-    from health_days, health_constants
+    from days, health_constants
     group by record_type, record_id, date_trunc('month', day)
 ),
 
@@ -25,12 +35,15 @@ answers as (
     select
         record_type,
         record_id,
-        date_trunc('month', date '1970-01-01' + (epoch_us(question_at) // 86_400_000_000)::integer)::date as month,
+        date_trunc('month', least(
+            date '1970-01-01' + (epoch_us(question_at) // 86_400_000_000)::integer, health_instants.on_day
+        ))::date as month,
         count(*) filter (where by_us) as answered_by_us,
         count(*) filter (where not by_us) as answered_by_them,
         sum(epoch_us(answer_at) - epoch_us(question_at)) filter (where by_us) as micros_by_us,
         sum(epoch_us(answer_at) - epoch_us(question_at)) filter (where not by_us) as micros_by_them
     from answered
+    inner join health_instants on health_instants.is_now
     where record_type <> 'account'
     group by 1, 2, 3
 ),

@@ -1,6 +1,6 @@
 -- Health of every record at as_of. grain: (record_type, record_id).
 -- inputs: known_records, health_scores, health_rhythm, crm_states(record_type, record_id, is_open, closed_at),
---   health_constants(k). parameters: $as_of.
+--   health_instants(on_day, is_now), health_constants(k). parameters: $as_of.
 with
 judged as (
     select
@@ -10,16 +10,18 @@ judged as (
         health_rhythm.usual_gap,
         health_rhythm.recent,
         health_rhythm.base,
-        date_diff('day', health_rhythm.first_on, ($as_of::timestamptz)::date) as known_days,
+        date_diff('day', health_rhythm.first_on, health_instants.on_day) + 1 as known_days,
         case
             when known_records.record_type = 'account' and not k.accounts then 'not_applicable'
-            when crm_states.closed_at < $as_of::timestamptz - interval 2 years then 'older_than_two_years'
+            when not crm_states.is_open and crm_states.closed_at < $as_of::timestamptz - interval 2 years
+                then 'older_than_two_years'
             when not crm_states.is_open then 'not_applicable'
             else health_state(health_scores.score, k)
         end as state,
         k
     from known_records
     cross join health_constants
+    inner join health_instants on health_instants.is_now
     left join health_scores
         on health_scores.record_type = known_records.record_type
         and health_scores.record_id = known_records.record_id
