@@ -516,7 +516,11 @@ def test_k8_on_a_real_export_strength_beats_every_baseline() -> None:
             """,
             params={"files": str(folder / "*.gz")},
         )
-        figures = evaluate_messages(messages, internal_domains=["enron.com"]).next_contact.figures
+        result = evaluate_messages(messages, internal_domains=["enron.com"])
+    silence = {name: figures["auc"].value for name, figures in result.silence.figures.items()}
+    assert silence["health"] == pytest.approx(0.7646, abs=2e-3)
+    assert silence["health"] > silence["recency"]
+    figures = result.next_contact.figures
     assert figures["strength"]["auc"].value == pytest.approx(0.8244, abs=2e-3)
     assert figures["strength"]["average_precision"].value == pytest.approx(0.4780, abs=5e-3)
     for name in BASELINES:
