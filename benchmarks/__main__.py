@@ -26,6 +26,7 @@ CASES = {
     "P8": "deletion:deletion",
     "P9": "start:import_time",
     "P10": "start:demo",
+    "TENANT": "collecting:large_tenant",
 }
 
 
@@ -51,7 +52,7 @@ def _case(name: str) -> Callable[[Context], Result]:
 def main(
     name: str, messages: int | None, as_json: bool, rounds: int | None, seed: int, folder: Path | None, peer_python: str
 ) -> None:
-    """Measure one row of the table of targets, P1 to P10."""
+    """Measure one row of the table of targets, P1 to P10, or TENANT: the crawl of 10,000 mailboxes."""
     home = folder or Path(tempfile.mkdtemp(prefix="relationship-benchmark-"))
     home.mkdir(parents=True, exist_ok=True)
     context = Context(home.resolve(), messages, rounds, seed, peer_python)

@@ -194,7 +194,7 @@ def adjusted(
     after: Mapping[str, Any],
     unseen: Mapping[str, tuple[int, int]],
 ) -> dict[str, Any]:
-    """The quality record (B9) after a rewrite: what follows from rows is counted anew; what was dropped, repeated or read
+    """The quality record (B9) after a rewrite: what follows from rows is counted anew; what was dropped or read
     of the erased mailboxes (`unseen`: copies and mailboxes by reason) goes; and the sum with it. Rows that a source could
     not read at all belong to no mailbox and stay counted."""
     record = dict(quality)
@@ -208,8 +208,6 @@ def adjusted(
     for reason, (copies, _) in unseen.items():
         if reason in dropped:
             dropped[reason] -= copies
-    if "duplicates" in record:
-        record["duplicates"] -= unseen.get("repeated", (0, 0))[0]
     record["dropped"] = dropped = {reason: copies for reason, copies in dropped.items() if copies}
     if "copies_read" in record:
         distinct = record.get("distinct_emails", 0) + record.get("distinct_meetings", 0)

@@ -58,6 +58,9 @@ HORIZON = timedelta(days=60)
 TOP = 5
 LEAST_MESSAGES_FOR_HEALTH = 3
 
+_LISTS_OF_TEXT = ("VARCHAR[]", "BLOB[]", '"NULL"', '"NULL"[]')
+"""Types of a column of addresses; of nothing but nulls a writer knows no better."""
+
 Columns = Mapping[str, npt.NDArray[Any]]
 
 
@@ -340,13 +343,15 @@ def _attach(
             raise BadInput(f"{source}: not a readable Parquet file") from None
     else:
         relation = source
-    types = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    # DuckDB reads names in any case.
+    types = {name.lower(): str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
     missing = [column for column in (*plain, listed) if column not in types]
     if missing:
         raise BadInput(f"the source has no column {', '.join(missing)}; needed are {', '.join((*plain, listed))}")
-    if not types[listed].endswith("[]"):
-        raise BadInput(f"column {listed} is {types[listed]}; it must be a list of addresses")
-    columns = [duckdb.ColumnExpression(column) for column in (*plain, listed)]
+    if types[listed] not in _LISTS_OF_TEXT:
+        raise BadInput(f"column {listed} is {types[listed][:40]}; it must be a list of addresses")
+    columns = [duckdb.ColumnExpression(column).alias(column) for column in plain]
+    columns.append(duckdb.ColumnExpression(listed).cast("varchar[]").alias(listed))
     for column in optional:
         found = duckdb.ColumnExpression(column) if column in types else duckdb.ConstantExpression(None)
         columns.append(found.cast("varchar").alias(column))

@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 
 LEFT_OUT = "left_out"
 """The kind of file beside a collected month's rows that counts, by mailbox, what the rows do not show: copies that were
-dropped or repeated, and that the mailbox was read. So an erased mailbox's counts can go with it (W5)."""
+dropped, and that the mailbox was read. So an erased mailbox's counts can go with it (W5)."""
 
 
 class DataFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -400,6 +400,10 @@ def test_copies_of_one_message_count_once(tmp_path: Path) -> None:
     [
         ({"message_id": ["1"], "sender": ["a"]}, "no column sent_at, recipients"),
         ({"message_id": ["1"], "sent_at": [START], "sender": ["a"], "recipients": ["b"]}, "must be a list"),
+        (
+            {"message_id": ["1"], "sent_at": [START], "sender": ["a"], "recipients": [[{"address": "b"}]]},
+            "must be a list of addresses",
+        ),
         ({"message_id": ["1"], "sent_at": ["soon"], "sender": ["a"], "recipients": [["b"]]}, "not a time"),
         ({"message_id": ["1"], "sent_at": [START], "sender": ["a"], "recipients": [["b"]]}, "too little time"),
     ],
@@ -410,6 +414,18 @@ def test_a_source_that_cannot_be_used_is_one_line(tmp_path: Path, table: dict[st
     with pytest.raises(BadInput, match=says) as refusal:
         evaluate_messages(path)
     assert "\n" not in str(refusal.value)
+
+
+def test_names_in_another_case_and_a_column_of_nothing_but_nulls_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "mail.parquet"
+    rows = {
+        "MESSAGE_ID": ["1", "2"],
+        "Sent_At": [START, START + DAY],
+        "sender": ["a@x", "b@x"],
+        "Recipients": [None] * 2,
+    }
+    pq.write_table(pa.table(rows), path)
+    assert evaluate_messages(path, cuts=[START + 2 * DAY]).pairs == 0
 
 
 def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
@@ -500,7 +516,11 @@ def test_k8_on_a_real_export_strength_beats_every_baseline() -> None:
             """,
             params={"files": str(folder / "*.gz")},
         )
-        figures = evaluate_messages(messages, internal_domains=["enron.com"]).next_contact.figures
+        result = evaluate_messages(messages, internal_domains=["enron.com"])
+    silence = {name: figures["auc"].value for name, figures in result.silence.figures.items()}
+    assert silence["health"] == pytest.approx(0.7646, abs=2e-3)
+    assert silence["health"] > silence["recency"]
+    figures = result.next_contact.figures
     assert figures["strength"]["auc"].value == pytest.approx(0.8244, abs=2e-3)
     assert figures["strength"]["average_precision"].value == pytest.approx(0.4780, abs=5e-3)
     for name in BASELINES:

@@ -1,5 +1,5 @@
--- What the rows of a month of emails do not show, by mailbox: copies dropped (B6) or not in scope by reason, `repeated`
--- copies (B5), and `read` with 0 for each mailbox that was read. Grain: (mailbox, reason).
+-- What the rows of a month of emails do not show, by mailbox: copies dropped (B6) or not in scope by reason, and `read`
+-- with 0 for each mailbox that was read. Rows that repeat a copy are that copy (B5). Grain: (mailbox, reason).
 -- Inputs: copies, repeated_copies, left_out_folders(folder_class), staged, readable(mailbox, since, until),
 -- bounds(starts, ends), done(mailbox).
 with
@@ -8,12 +8,6 @@ dropped as (
     from copies
     anti join repeated_copies on copies.rowid = repeated_copies.row_number_in_copies
     where copies.is_draft or copies.folder_class in (select folder_class from left_out_folders)
-),
-
-repeated as (
-    select copies.mailbox, 'repeated' as reason
-    from copies
-    semi join repeated_copies on copies.rowid = repeated_copies.row_number_in_copies
 ),
 
 not_in_scope as (
@@ -29,8 +23,6 @@ not_in_scope as (
 
 together as (
     select * from dropped
-    union all
-    select * from repeated
     union all
     select * from not_in_scope
 )

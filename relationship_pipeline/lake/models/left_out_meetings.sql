@@ -2,9 +2,9 @@
 -- Inputs: ranked_meetings, staged, readable(mailbox, since, until), bounds(starts, ends), done(mailbox).
 with
 together as (
-    select mailbox, if(place > 1, 'repeated', drop_reason) as reason
+    select mailbox, drop_reason as reason
     from ranked_meetings
-    where place > 1 or drop_reason is not null
+    where place = 1 and drop_reason is not null
     union all
     select staged.mailbox, 'not_in_scope'
     from staged, bounds

@@ -56,6 +56,9 @@ class CalendarReader:
     async def prepare(self, mailbox: str) -> None:
         return None
 
+    def finish(self, mailbox: str) -> None:
+        return None
+
     async def read(self, unit: Unit, planned: int, on_rows: Callable[[int], None]) -> Cursor:
         def url(size: int) -> str:
             return (

@@ -74,11 +74,14 @@ class Reader(Protocol):
     async def prepare(self, mailbox: str) -> None:
         """Called once before a mailbox's units. Raises GraphFault."""
 
+    def finish(self, mailbox: str) -> None:
+        """Called after a mailbox's units: what was kept of it for them may go."""
+
     async def read(self, unit: Unit, planned: int, on_rows: Callable[[int], None]) -> Cursor:
         """Stage a unit to its end and return its last cursor. Raises GraphFault."""
 
 
-@dataclass
+@dataclass(slots=True)
 class MailboxRecord:
     """What became of one mailbox; `reason` is the code that parked it."""
 
@@ -270,6 +273,8 @@ class Crawl:
             failed.append(fault)
         else:
             await _all(work() for _ in range(min(lanes, len(units))))
+        self._reader.finish(mailbox)
+        self._client.throttle.forget(mailbox)
         self._records[mailbox] = self._record(mailbox, units, cursors, failed)
         self._stop_if_misunderstood(failed)
         self._refuse_if_refused(record.outcome for record in self._records.values())

@@ -141,6 +141,9 @@ class MailReader:
             await asyncio.to_thread(self._state.put_folders, mailbox, folders, self._now)
         self._folders[mailbox] = folders
 
+    def finish(self, mailbox: str) -> None:
+        self._folders.pop(mailbox, None)
+
     async def read(self, unit: Unit, planned: int, on_rows: Callable[[int], None]) -> Cursor:
         cursor = self._stage.cursor(unit)
         known = {hash(item) for item in self._stage.item_ids(unit)} if cursor else None

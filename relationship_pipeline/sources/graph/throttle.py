@@ -56,6 +56,12 @@ class Throttle:
         lane = self._lane(key)
         lane.limit = lane.wide = lanes
 
+    def forget(self, key: str) -> None:
+        """Let go of a mailbox that is done with, unless it is in the penalty box: a tenant has many."""
+        lane = self._lanes.get(key)
+        if lane and not (lane.in_flight or lane.waiting or lane.queued) and lane.not_before <= self._now():
+            del self._lanes[key]
+
     @asynccontextmanager
     async def slot(self, key: str) -> AsyncIterator[None]:
         """Wait for a slot in the mailbox's lanes and in the whole, hold it for one request."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -216,6 +218,42 @@ _WHOLE = ("integer", "always_1")
 """Variants that wait whole seconds: kept for the test of F1 alone."""
 
 
+_connected: list[tuple[str, int]] | None = None
+
+
+def _note_connections(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook stays for good; it only notes while a test asks it to."""
+    if _connected is not None and event == "socket.connect" and isinstance(arguments[1], tuple):
+        _connected.append(arguments[1][:2])
+    elif _connected is not None and event == "socket.getaddrinfo":
+        _connected.append(arguments[:2])
+
+
+@contextmanager
+def connections() -> Iterator[list[tuple[str, int]]]:
+    """Hosts and ports that this process looks up or connects to, whichever library does it."""
+    global _connected
+    sys.addaudithook(_note_connections)
+    _connected = []
+    try:
+        yield _connected
+    finally:
+        _connected = None
+
+
+def test_nothing_is_connected_to_but_the_configured_host(tmp_path: Path) -> None:
+    with tenant(tmp_path, scenario(4, FAULTS["F5"] + FAULTS["F8"])) as simulated:
+        ours = urlsplit(simulated.server.address.base_url).netloc
+        everyone = ReadScope(simulated.everyone)
+        with connections() as seen:
+            simulated.source.read_directory([])
+            simulated.source.stage_emails(MONTH, everyone, simulated.stage, lambda: None, lambda line: None)
+            simulated.source.stage_meetings(MONTH, everyone, simulated.stage, lambda: None, lambda line: None)
+            assert {f"{host}:{port}" for host, port in seen} == {ours}
+            simulated.server.control("limiter")
+            assert {f"{host}:{port}" for host, port in seen} != {ours}, "another port would have been seen"
+
+
 def test_no_address_name_id_or_token_reaches_a_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,3 +269,5 @@ def test_no_address_name_id_or_token_reaches_a_log(
     written = "\n".join([*lines, caplog.text, out, err])
     assert lines and not [secret for secret in secrets if secret in written]
     assert "@" not in written and "Bearer" not in written and "eyJ" not in written and "/users/" not in written
+    logging.getLogger("relationship_pipeline").debug("reading %s", secrets[0])
+    assert secrets[0] in caplog.text, "a line that leaks would have been seen"

@@ -120,6 +120,21 @@ def test_a_cancelled_waiter_gives_its_place_back() -> None:
     run(main())
 
 
+def test_a_mailbox_that_is_done_is_forgotten_and_one_in_the_penalty_box_is_not() -> None:
+    async def main() -> None:
+        throttle = Throttle(8)
+        recorder = Recorder(throttle)
+        throttle.pause("slow", 30.0)
+        for name in ("done", "slow"):
+            throttle.forget(name)
+        await asyncio.gather(recorder.request("done"), recorder.request("slow"))
+        assert recorder.begun == [("done", 0.0), ("slow", 30.0)]
+        throttle.forget("slow")
+        assert not throttle._lanes.get("slow")
+
+    run(main())
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_random_pauses_are_always_kept_and_everybody_is_served(seed: int) -> None:
     async def main() -> None:
