@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relationship_pipeline.lake.engine import copy_to_parquet, sql
+from relationship_pipeline.lake.engine import copy_to_parquet, identifier, sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,8 +71,12 @@ class Workbench:
         self, name: str, schema: pa.Schema, sort_by: Iterable[str], target: Path, **parameters: Any
     ) -> int:
         """As `write`, with the columns, their order and types of `schema` and the rows sorted."""
-        columns = ", ".join(f"{field.name}::{_SQL_TYPES[str(field.type)]} as {field.name}" for field in schema)
-        query = f"select {columns} from ({sql(self.package, name)}) order by {', '.join(sort_by)}"  # noqa: S608
+        named = {field.name: identifier(field.name) for field in schema}
+        columns = ", ".join(
+            f"{named[field.name]}::{_SQL_TYPES[str(field.type)]} as {named[field.name]}" for field in schema
+        )
+        order = ", ".join(named[column] for column in sort_by)
+        query = f"select {columns} from ({sql(self.package, name)}) order by {order}"  # noqa: S608 (quoted names)
         return copy_to_parquet(self.engine, query, target, parameters)
 
     def row(self, name: str, **parameters: Any) -> tuple[Any, ...]:
@@ -83,4 +87,4 @@ class Workbench:
     def drop(self, *names: str) -> None:
         """Free the rows of tables that no later model reads."""
         for name in names:
-            self.engine.execute(f"drop table {name}").fetchall()
+            self.engine.execute(f"drop table {identifier(name)}").fetchall()

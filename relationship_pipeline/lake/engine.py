@@ -112,13 +112,18 @@ def copy_to_parquet(
     return int(row[0]) if row else 0
 
 
+def identifier(name: str) -> str:
+    """A name of a table or column, quoted for SQL, where no value can be bound."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def create_table(
     connection: duckdb.DuckDBPyConnection, name: str, query: str, parameters: dict[str, Any] | None = None
 ) -> None:
-    """Materialise a query's rows as a temporary table. `name` and `query` are texts of this package."""
-    connection.execute(f"create or replace temp table {name} as {query}", parameters)
+    """Materialise a query's rows as a temporary table. `query` is a text of this package."""
+    connection.execute(f"create or replace temp table {identifier(name)} as {query}", parameters)
 
 
 def create_view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
-    """Name a query. `name` and `query` are texts of this package."""
-    connection.execute(f"create or replace temp view {name} as {query}")
+    """Name a query. `query` is a text of this package."""
+    connection.execute(f"create or replace temp view {identifier(name)} as {query}")

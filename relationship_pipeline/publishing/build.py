@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from relationship_pipeline.lake.engine import identifier
 from relationship_pipeline.schemas import PUBLISHED, PublishedTable
 
 if TYPE_CHECKING:
@@ -75,26 +76,26 @@ def build(order: BuildOrder) -> dict[str, int]:
 
 
 def create_statement(name: str, table: PublishedTable) -> str:
-    columns = ", ".join(f"{_identifier(column)} {sql_type(kind)}" for column, kind, _ in table.columns)
-    return f"create table published.{_identifier(name)} ({columns})"
+    columns = ", ".join(f"{identifier(column)} {sql_type(kind)}" for column, kind, _ in table.columns)
+    return f"create table published.{identifier(name)} ({columns})"
 
 
 def insert_statement(name: str, table: PublishedTable) -> str:
     """Columns by name, rows in the table's order: neighbours share a row group, so a look-up reads one."""
-    columns = ", ".join(_identifier(column) for column, _, _ in table.columns)
-    order = ", ".join(_identifier(column) for column in table.sort_by)
+    columns = ", ".join(identifier(column) for column, _, _ in table.columns)
+    order = ", ".join(identifier(column) for column in table.sort_by)
     rows = f"select {columns} from read_parquet($files) order by {order}"  # noqa: S608 (names of schemas.PUBLISHED)
-    return f"insert into published.{_identifier(name)} ({columns}) {rows}"
+    return f"insert into published.{identifier(name)} ({columns}) {rows}"
 
 
 def comment_statements(name: str, table: PublishedTable) -> list[str]:
     """COMMENT takes no bound values; the texts are this package's own."""
-    target = f"published.{_identifier(name)}"
+    target = f"published.{identifier(name)}"
     about = table.comment if "employment" in table.comment else f"{table.comment} {NOT_FOR_EMPLOYMENT}"
     return [
         f"comment on table {target} is {_text(about)}",
         *(
-            f"comment on column {target}.{_identifier(column)} is {_text(comment)}"
+            f"comment on column {target}.{identifier(column)} is {_text(comment)}"
             for column, comment in table.comments.items()
         ),
     ]
@@ -111,10 +112,6 @@ def sql_type(kind: pa.DataType) -> str:
         "date32[day]": "date",
         "timestamp[us, tz=UTC]": "timestamp with time zone",
     }[str(kind)]
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _text(text: str) -> str:

@@ -41,7 +41,8 @@ def stacked_by_month(
         size = _size(narrow, PHONE if narrow else width, 220 if narrow else 260)
         chart = pygal.StackedBar(**size, value_formatter=lambda value: f"{value:,.0f}".replace(",", "\u202f"))
         chart.x_labels = [
-            _month_label(month) if not narrow or at % 3 == len(months) % 3 else "" for at, month in enumerate(months)
+            calendar.month_abbr[int(month[5:])] if not narrow or at % 3 == len(months) % 3 else ""
+            for at, month in enumerate(months)
         ]
         chart.y_labels = ticks(max(map(sum, zip(*series.values(), strict=True)), default=0))
         chart.range = (0, chart.y_labels[-1])
@@ -101,11 +102,6 @@ def sparkline(values: Sequence[int]) -> Markup:
     )
     chart.add("", list(values))
     return _svg(chart)
-
-
-def _month_label(month: str) -> str:
-    name = calendar.month_abbr[int(month[5:])]
-    return f"{name} {month[2:4]}" if name == "Jan" else name
 
 
 def _plain() -> dict[str, Any]:
