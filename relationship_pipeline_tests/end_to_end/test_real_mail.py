@@ -72,7 +72,9 @@ def test_points_sum_to_the_score_in_every_row(tables: dict[str, list[dict[str, A
     points: dict[str, int] = {}
     for row in tables["health_components"]:
         points[row["record_id"]] = points.get(row["record_id"], 0) + row["points"]
-    scores = {row["contact_email"]: row["health_score"] for row in tables["contact_kpis"] if row["health_score"]}
+    scores = {
+        row["contact_email"]: row["health_score"] for row in tables["contact_kpis"] if row["health_score"] is not None
+    }
     assert points == scores
     assert len(scores) > 100
 
