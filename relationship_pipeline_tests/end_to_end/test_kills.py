@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -24,6 +25,8 @@ SHARDS = 4
 EVERY = 4
 KILLED = -9
 STARTING, ENDED = "starting", "ended"
+UNDISTURBED = 600.0
+"""Seconds that no run takes."""
 
 
 class Bench:
@@ -103,9 +106,9 @@ def report(bench: Bench, phases: Counter[str], *, seed: int | None) -> None:
 
 
 def kill_backfills(folder: Path, kills: int, seed: int) -> None:
-    """Start the same backfill again and again, kill -9 its whole process group at a random time of the measured span
-    until so many kills hit a living run, let one end undisturbed, and compare what is published with a run that nobody
-    disturbed."""
+    """Start the same backfill again and again, kill -9 its whole process group at a random time of the span that such a
+    run takes (measured anew whenever one ends before its kill) until so many kills hit a living run, let one end
+    undisturbed, and compare what is published with a run that nobody disturbed."""
     settings = {**write_company(folder), "FAULT_MONTH": "2026-02"}
     calm = {**settings, "RELATIONSHIP_DATA_DIR": str(folder / "calm")}
     disturbed = {**settings, "RELATIONSHIP_DATA_DIR": str(folder / "disturbed")}
@@ -113,14 +116,17 @@ def kill_backfills(folder: Path, kills: int, seed: int) -> None:
         succeed("consent", "provide", "--admin", "someone", **environment)
     chance, phases = random.Random(seed), Counter[str]()
     with forker(folder) as fork:
-        started = time.monotonic()
-        assert fork.killed_after(600, "backfill", calm) is None
-        span = time.monotonic() - started
+        spans: list[float] = []
         while phases.total() - phases[ENDED] < kills:
-            phases[last_line(fork.killed_after(chance.uniform(0, 1) * span, "backfill", disturbed))] += 1
+            started = time.monotonic()
+            after = chance.uniform(0, 1) * median(spans) if spans else UNDISTURBED
+            said = fork.killed_after(after, "backfill", disturbed if spans else calm)
+            if said is None:
+                spans.append(time.monotonic() - started)
+            phases[last_line(said)] += 1
             assert phases[ENDED] <= 2 * kills, "the runs are much faster than the measured span"
-        assert fork.killed_after(600, "backfill", disturbed) is None
-    print(json.dumps({"seed": seed, "kills": kills, "span": round(span, 1), "last line before": phases}, indent=1))
+        assert fork.killed_after(UNDISTURBED, "backfill", disturbed) is None
+    print(json.dumps({"seed": seed, "kills": kills, "spans": len(spans), "last line before": phases}, indent=1))
     assert set(phases) - {STARTING, ENDED}, "no kill fell into the work"
     assert published(**disturbed) == published(**calm)
     assert set(run_states(folder / "disturbed")) <= {"SUCCESS", "FAILURE", "CANCELED"}
