@@ -22,11 +22,10 @@ MOST = 20
 
 @dataclass(frozen=True)
 class Question:
-    """A GET within a batch: `url` below the version (`/users/…`), about one mailbox, after another part where named."""
+    """A GET within a batch: `url` below the version (`/users/…`), about one mailbox."""
 
     url: str
     mailbox: str
-    after: str | None = None
 
 
 async def ask(client: GraphClient, lane: str, questions: Mapping[str, Question]) -> dict[str, BatchPart]:
@@ -35,13 +34,7 @@ async def ask(client: GraphClient, lane: str, questions: Mapping[str, Question])
     if not client.batches:
         return {}
     requests = [
-        {
-            "id": name,
-            "method": "GET",
-            "url": question.url,
-            "headers": {"Prefer": IMMUTABLE},
-            "dependsOn": [question.after] if question.after else [],
-        }
+        {"id": name, "method": "GET", "url": question.url, "headers": {"Prefer": IMMUTABLE}}
         for name, question in questions.items()
     ]
     body = msgspec.json.encode({"requests": requests})

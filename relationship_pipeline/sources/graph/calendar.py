@@ -53,6 +53,9 @@ class CalendarReader:
     def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         return [Unit(mailbox, "start", self._start, self._end)]
 
+    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
+        return None
+
     async def prepare(self, mailbox: str) -> None:
         return None
 

@@ -71,6 +71,10 @@ class Reader(Protocol):
     def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         """The mailbox's windows."""
 
+    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
+        """Called for up to 20 mailboxes that are to be read: what few requests tell of all of them; raises no
+        GraphFault."""
+
     async def prepare(self, mailbox: str) -> None:
         """Called once before a mailbox's units. Raises GraphFault."""
 
@@ -190,7 +194,10 @@ class Crawl:
         giants = {mailbox for mailbox in todo if len(self._units(mailbox)) > GIANT_LANES}
         if giants and self._lanes.take():
             self._giants = giants
+        unread = [mailbox for mailbox in todo if not self._is_read(self._units(mailbox))]
+        await self._each(_lots(unread), self._reader.prepare_some)
         for attempt in range(1, PASSES + 1):
+            await asyncio.to_thread(self._checkpoint)
             await self._each(todo, self._mailbox)
             todo = [mailbox for mailbox in todo if self._records[mailbox].outcome is Outcome.PARKED]
             if not todo or attempt == PASSES:
@@ -234,7 +241,7 @@ class Crawl:
                 # Not known yet is not an outcome: the crawl itself will ask again.
                 entries[mailbox] = Entry(outcome=outcome.value if outcome else None)
 
-        await self._each([mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)], some)
+        await self._each(_lots(mailboxes), some)
         await self._each([mailbox for mailbox in mailboxes if entries[mailbox].count is None], one)
 
     def _biggest_first(self, mailboxes: Iterable[str]) -> list[str]:
@@ -267,7 +274,7 @@ class Crawl:
                         waiting.clear()
 
         try:
-            if any(not self._finished(unit) for unit in units):
+            if not self._is_read(units):
                 await self._reader.prepare(mailbox)
         except GraphFault as fault:
             failed.append(fault)
@@ -292,16 +299,14 @@ class Crawl:
     def _expected(self, mailbox: str) -> int:
         return self._reader.expected(mailbox, self._plan)
 
-    def _finished(self, unit: Unit) -> bool:
-        cursor = self._stage.cursor(unit)
-        return cursor is not None and cursor.done
+    def _is_read(self, units: Iterable[Unit]) -> bool:
+        return all((cursor := self._stage.cursor(unit)) is not None and cursor.done for unit in units)
 
     async def _unit(self, unit: Unit, planned: int) -> Cursor:
         cursor = self._stage.cursor(unit)
         if cursor is not None and cursor.done:
             self._meter.add(cursor.walked)
             return cursor
-        await asyncio.to_thread(self._checkpoint)
         return await self._reader.read(unit, planned, self._meter.add)
 
     def _record(
@@ -356,6 +361,11 @@ class Crawl:
         width = self._client.max_width
         count = min(len(items), width + width // SPARE_SHARE)
         await _all(worker() for _ in range(count))
+
+
+def _lots(mailboxes: Sequence[str]) -> list[Sequence[str]]:
+    """As many mailboxes together as one batch takes."""
+    return [mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)]
 
 
 async def _all(jobs: Iterable[Awaitable[None]]) -> None:

@@ -16,7 +16,7 @@ from relationship_pipeline.domain.months import GRACE
 from relationship_pipeline.sources.graph.batch import Question, ask, count_of
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.crawl import GIANT
-from relationship_pipeline.sources.graph.folders import special_folders
+from relationship_pipeline.sources.graph.folders import special_folders, special_folders_of
 from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
 from relationship_pipeline.sources.graph.state import Coverage, CrawlState
 from relationship_pipeline.sources.graph.walk import Walk, count_items, count_url
@@ -134,11 +134,17 @@ class MailReader:
             start = end
         return units
 
+    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
+        unknown = await asyncio.to_thread(self._state.without_folders, mailboxes, self._now)
+        if unknown:
+            folders = await special_folders_of(self._client, unknown)
+            await asyncio.to_thread(self._state.put_folders, folders, self._now)
+
     async def prepare(self, mailbox: str) -> None:
         folders = await asyncio.to_thread(self._state.folders, mailbox, self._now)
         if folders is None:
             folders = await special_folders(self._client, mailbox)
-            await asyncio.to_thread(self._state.put_folders, mailbox, folders, self._now)
+            await asyncio.to_thread(self._state.put_folders, {mailbox: folders}, self._now)
         self._folders[mailbox] = folders
 
     def finish(self, mailbox: str) -> None:

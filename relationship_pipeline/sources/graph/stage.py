@@ -108,9 +108,10 @@ class Stage:
         """Append a part durably. Raises ConsentRefused when the checkpoint does or the epoch's tree is gone."""
         metadata = {_CURSOR: msgspec.json.encode(cursor)}
         sink = pa.BufferOutputStream()
-        # Ids are unique, addresses are few to a part: zstd does better than dictionaries on so few rows.
+        # Ids are unique, addresses are few to a part: no dictionaries. A part is read once and dropped: lz4 takes a
+        # quarter of zstd's CPU for half as many bytes again.
         with pq.ParquetWriter(
-            sink, self._schema.with_metadata(metadata), compression="zstd", use_dictionary=False, write_statistics=False
+            sink, self._schema.with_metadata(metadata), compression="lz4", use_dictionary=False, write_statistics=False
         ) as writer:
             writer.write_table(pa.Table.from_batches(batches, schema=self._schema))
         parts = self._parts.setdefault(unit.name, [])

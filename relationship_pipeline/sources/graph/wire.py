@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -289,14 +290,13 @@ def _address(person: Recipient | None) -> str | None:
     return person.emailAddress.address if person and person.emailAddress else None
 
 
-def _addresses(lists: Iterable[list[Recipient] | None]) -> pa.Array:
+def _addresses(lists: Sequence[list[Recipient] | None]) -> pa.Array:
     """Lists of recipients as lists of their addresses; one without an address (only a name) stays as null, so that it
     is counted as unresolved and not lost (trap 19)."""
-    offsets, flat = [0], []
-    for people in lists:
-        if people:
-            flat.extend([person.emailAddress.address if person.emailAddress else None for person in people])
-        offsets.append(len(flat))
+    offsets = list(accumulate((len(people) if people else 0 for people in lists), initial=0))
+    flat = [
+        person.emailAddress.address if person.emailAddress else None for people in lists if people for person in people
+    ]
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, pa.string()), type=ADDRESSES)
 
 
@@ -365,4 +365,5 @@ def is_in_unknown_zone(time: Instant) -> bool:
 
 def known_times(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
     """The rows whose time is known; the caller counts the rest."""
-    return batch.filter(pc.is_valid(batch.column(column)))
+    times = batch.column(column)
+    return batch.filter(pc.is_valid(times)) if times.null_count else batch
