@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from relationship_pipeline.errors import PipelineError
@@ -94,7 +93,6 @@ class MailboxRecord:
     tally: int = 0
     corrupt: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    files: list[Path] = field(default_factory=list)
     reason: str = ""
 
 
@@ -282,7 +280,7 @@ class Crawl:
             await _all(work() for _ in range(min(lanes, len(units))))
         self._reader.finish(mailbox)
         self._client.throttle.forget(mailbox)
-        self._records[mailbox] = self._record(mailbox, units, cursors, failed)
+        self._records[mailbox] = self._record(cursors, failed)
         self._stop_if_misunderstood(failed)
         self._refuse_if_refused(record.outcome for record in self._records.values())
         if self._records[mailbox].outcome is not Outcome.PARKED:
@@ -309,9 +307,7 @@ class Crawl:
             return cursor
         return await self._reader.read(unit, planned, self._meter.add)
 
-    def _record(
-        self, mailbox: str, units: list[Unit], cursors: list[Cursor], failed: list[GraphFault]
-    ) -> MailboxRecord:
+    def _record(self, cursors: list[Cursor], failed: list[GraphFault]) -> MailboxRecord:
         kinds = {fault.kind for fault in failed}
         outcome = next((name for kind, name in _OUTCOMES.items() if kind in kinds), None)
         if outcome is None:
@@ -325,7 +321,6 @@ class Crawl:
             tally=sum(cursor.tally or 0 for cursor in cursors),
             corrupt=sum(cursor.corrupt for cursor in cursors),
             rejected=rejected,
-            files=[path for unit in units for path in self._stage.parts(unit)],
             reason=failed[0].code or str(failed[0].status) if failed else "",
         )
 
