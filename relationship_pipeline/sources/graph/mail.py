@@ -170,6 +170,7 @@ class MailReader:
             batches.append(batch)
             held_rows += batch.num_rows
             on_rows(len(rows))
+            del rows, batch
             if held_rows >= HELD_ROWS:
                 await self._parts.put(unit, batches, walk.cursor())
                 batches, held_rows = [], 0
