@@ -31,7 +31,7 @@ select mailbox from special_folders where mailbox in (select value from json_eac
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How a committed month holds one mailbox: with every copy that was there at `read_at`. `walked_at` is when the
     whole month was last read, which is also when deletions in the mailbox were last mirrored; `count` is how many items
