@@ -18,6 +18,8 @@ from relationship_pipeline.sources.graph.wire import BadPage, BatchPart, decode_
 
 MOST = 20
 """Parts that Graph takes in one batch."""
+ANSWERED = (200, 424)
+"""Of a batch: 424 where a part was throttled, in older versions of the service (graph.md 3.2)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ async def ask(client: GraphClient, lane: str, questions: Mapping[str, Question])
     ]
     body = msgspec.json.encode({"requests": requests})
     try:
-        parts = await client.fetch(f"{client.base}/$batch", lane, decode_batch, post=body)
+        parts = await client.fetch(f"{client.base}/$batch", lane, decode_batch, post=body, accept=ANSWERED)
     except GraphFault as fault:
         if fault.kind in (Kind.CALLER, Kind.GONE, Kind.NOT_FOUND):
             client.batches = False

@@ -17,12 +17,12 @@ import sys
 import uuid
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -147,15 +147,13 @@ class GraphClient:
         """The URL itself if it is below the configured scheme, host, port and path. Raises UntrustedNextLink."""
         try:
             parts = urlsplit(url)
-            same = (parts.scheme, parts.hostname, parts.port) == (
-                self._origin.scheme,
-                self._origin.hostname,
-                self._origin.port,
-            )
+            same = _place(parts) == _place(self._origin)
         except ValueError:
             raise UntrustedNextLink from None
         below = parts.path.startswith(f"{self._origin.path}/")
-        plain = parts.username is None and parts.password is None and "\\" not in url and "/.." not in parts.path
+        plain = (
+            parts.username is None and parts.password is None and "\\" not in url and "/.." not in unquote(parts.path)
+        )
         if not (same and below and plain and url.isprintable()):
             raise UntrustedNextLink
         return url
@@ -170,9 +168,10 @@ class GraphClient:
         shrinkable: bool = False,
         headers: dict[str, str] | None = None,
         post: bytes | None = None,
+        accept: Collection[int] = (200,),
     ) -> Decoded:
-        """GET, or POST a JSON document, and decode, patiently. `lane` is the mailbox (or DIRECTORY) whose limits the
-        request counts against.
+        """GET, or POST a JSON document, and decode an answer of an accepted status, patiently. `lane` is the mailbox (or
+        DIRECTORY) whose limits the request counts against.
 
         With `shrinkable` a page that is too much for the service or for us raises at once with kind HEAVY, so that the
         caller can ask for less. Raises GraphFault when patience ends, UntrustedNextLink, TokenRefused, Refused.
@@ -183,7 +182,7 @@ class GraphClient:
             token = await self.tokens.token()
             async with self.throttle.slot(lane):
                 reply = await self._send(url, token, prefer, headers, post)
-                fault = _fault(reply)
+                fault = None if reply.status in accept else _fault(reply)
                 if fault is None:
                     try:
                         decoded = decode(reply.body)
@@ -307,6 +306,11 @@ class GraphClient:
                 await connection.aclose()
 
 
+def _place(url: SplitResult) -> tuple[str, str | None, int]:
+    """Scheme, host and port; 443 is that of https whether it is written or not."""
+    return url.scheme, url.hostname, url.port or 443
+
+
 class _Cut(Exception):
     def __init__(self, code: str, *, too_large: bool = False) -> None:
         super().__init__(code)
@@ -356,9 +360,7 @@ def _gunzip(body: bytes) -> bytes:
     return text
 
 
-def _fault(reply: _Reply) -> GraphFault | None:
-    if reply.status == 200:
-        return None
+def _fault(reply: _Reply) -> GraphFault:
     if reply.too_large:
         return GraphFault(Kind.HEAVY, reply.status, reply.code)
     if reply.status == 0:

@@ -187,13 +187,14 @@ class Crawl:
             await asyncio.to_thread(self._checkpoint)
 
     async def _read(self, todo: list[str]) -> None:
-        self._meter.total_mailboxes = len(todo)
-        self._meter.total_items = sum(self._expected(mailbox) for mailbox in todo)
         giants = {mailbox for mailbox in todo if len(self._units(mailbox)) > GIANT_LANES}
         if giants and self._lanes.take():
             self._giants = giants
         unread = [mailbox for mailbox in todo if not self._is_read(self._units(mailbox))]
-        await self._each(_lots(unread), self._reader.prepare_some)
+        await self._lots("prepared", unread, self._reader.prepare_some)
+        self._meter = Meter(
+            self._what, self._progress, self._client, len(todo), sum(self._expected(mailbox) for mailbox in todo)
+        )
         for attempt in range(1, PASSES + 1):
             await asyncio.to_thread(self._checkpoint)
             await self._each(todo, self._mailbox)
@@ -222,14 +223,9 @@ class Crawl:
 
     async def _size(self, mailboxes: list[str], entries: dict[str, Entry]) -> None:
         """Fill in the mailboxes' entries: many with one request, then one by one what that left open."""
-        counted = 0
 
         async def some(asked: Sequence[str]) -> None:
-            nonlocal counted
             entries.update((name, Entry(count=count)) for name, count in (await self._reader.sizes(asked)).items())
-            counted += len(asked)
-            if counted % 1000 < len(asked) <= counted:
-                self._progress(f"{self._what}: sized {counted:,} of {len(mailboxes):,} mailboxes")
 
         async def one(mailbox: str) -> None:
             try:
@@ -239,7 +235,7 @@ class Crawl:
                 # Not known yet is not an outcome: the crawl itself will ask again.
                 entries[mailbox] = Entry(outcome=outcome.value if outcome else None)
 
-        await self._each(_lots(mailboxes), some)
+        await self._lots("sized", mailboxes, some)
         await self._each([mailbox for mailbox in mailboxes if entries[mailbox].count is None], one)
 
     def _biggest_first(self, mailboxes: Iterable[str]) -> list[str]:
@@ -345,6 +341,21 @@ class Crawl:
                 "missing. Where a policy narrows the application to some mailboxes, set [scope] groups to the same group"
             )
 
+    async def _lots(
+        self, done: str, mailboxes: Sequence[str], work: Callable[[Sequence[str]], Awaitable[None]]
+    ) -> None:
+        """Work on as many mailboxes at a time as one batch takes; `done` says in the progress line what they then are."""
+        count = 0
+
+        async def one(lot: Sequence[str]) -> None:
+            nonlocal count
+            await work(lot)
+            count += len(lot)
+            if count % 1000 < len(lot) <= count:
+                self._progress(f"{self._what}: {done} {count:,} of {len(mailboxes):,} mailboxes")
+
+        await self._each([mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)], one)
+
     async def _each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[None]]) -> None:
         """Work on mailboxes, or lots of them, in order; so many at once that the width is used."""
         waiting = deque(items)
@@ -356,11 +367,6 @@ class Crawl:
         width = self._client.max_width
         count = min(len(items), width + width // SPARE_SHARE)
         await _all(worker() for _ in range(count))
-
-
-def _lots(mailboxes: Sequence[str]) -> list[Sequence[str]]:
-    """As many mailboxes together as one batch takes."""
-    return [mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)]
 
 
 async def _all(jobs: Iterable[Awaitable[None]]) -> None:

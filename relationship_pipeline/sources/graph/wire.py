@@ -30,6 +30,8 @@ EVENT_FIELDS = (
     "isDraft,sensitivity"
 )
 UTC_ZONES = frozenset({"UTC", None})
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What msgspec raises for a body: it is not JSON, nested too deep, or not UTF-8."""
 
 
 class BadPage(Exception):
@@ -176,7 +178,7 @@ def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
             page = fast.decode(body)
         except msgspec.ValidationError:
             page = _row_by_row(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except _UNREADABLE:
             raise BadPage("not_json") from None
         if page.error is not None:
             raise BadPage(page.error.code or "error_in_200")
@@ -187,11 +189,11 @@ def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
     def _row_by_row(body: bytes) -> Page[Row]:
         try:
             raw = loose.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except _UNREADABLE:
             raise BadPage("not_json") from None
         rows: list[Row] = []
         for item in raw.rows:
-            with suppress(msgspec.DecodeError, RecursionError):
+            with suppress(*_UNREADABLE):
                 rows.append(one.decode(item))
         rejected = len(raw.rows) - len(rows)
         return Page(value=rows, next_link=raw.next_link, count=raw.count, error=raw.error, rejected=rejected)
@@ -214,7 +216,7 @@ def object_decoder(kind: type[Row]) -> Callable[[bytes], Row]:
     def decode(body: bytes) -> Row:
         try:
             return decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except _UNREADABLE:
             raise BadPage("not_json") from None
 
     return decode
@@ -224,7 +226,7 @@ def decode_batch(body: bytes) -> dict[str, BatchPart]:
     """The parts of a batch by id. Raises BadPage."""
     try:
         return {part.id: part for part in _BATCH.decode(body).responses}
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         raise BadPage("not_a_batch") from None
 
 
@@ -232,7 +234,7 @@ def error_code(body: bytes) -> str:
     """Graph's error code, or "" where the body is no Graph error (HTML, empty, cut)."""
     try:
         error = msgspec.json.decode(body, type=ErrorBody).error
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return ""
     return (error if isinstance(error, str) else error.code if error else None) or ""
 
