@@ -7,7 +7,6 @@ as one outcome, and an unknown failure ends as parked: never as done, never as a
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from relationship_pipeline.sources.graph.batch import MOST
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind
 from relationship_pipeline.sources.graph.lanes import LANES_A_PAIR, PAIRS, Lanes
+from relationship_pipeline.sources.graph.meter import Meter
 from relationship_pipeline.sources.graph.stage import Cursor, Entry, Plan, Stage, Unit
 
 Item = TypeVar("Item")
@@ -34,7 +34,6 @@ PASSES = 3
 SPARE_SHARE = 8
 """One mailbox for so many of the width is opened beyond it, so that the width is used while some wait in the penalty box.
 What is open when the process dies is what is fetched again."""
-PROGRESS_SECONDS = 5.0
 MOST_REFUSED = 0.5
 FEWEST_REFUSED = 5
 
@@ -94,44 +93,6 @@ class MailboxRecord:
     corrupt: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     reason: str = ""
-
-
-@dataclass
-class Meter:
-    """Progress lines for people: mailboxes, messages, rate, time left, share of throttled answers."""
-
-    what: str
-    progress: Progress
-    client: GraphClient
-    total_mailboxes: int
-    total_items: int = 0
-    mailboxes: int = 0
-    items: int = 0
-    _started: float = field(default_factory=time.monotonic)
-    _shown: float = 0.0
-
-    def add(self, items: int) -> None:
-        self.items += items
-        self.show()
-
-    def show(self, *, force: bool = False) -> None:
-        now = time.monotonic()
-        if not force and now - self._shown < PROGRESS_SECONDS:
-            return
-        self._shown = now
-        rate = self.items / max(now - self._started, 1e-3)
-        of = f" of {self.total_items:,}" if self.total_items else ""
-        left = (self.total_items - self.items) / rate if self.total_items and rate else 0
-        share = 100 * self.client.throttled / max(self.client.requests, 1)
-        self.progress(
-            f"{self.what}: {self.mailboxes:,} of {self.total_mailboxes:,} mailboxes, {self.items:,}{of} items, "
-            f"{rate:,.0f}/s" + (f", {_duration(left)} left" if left > 1 else "") + f", {share:.1f} % throttled"
-        )
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(minutes, 1)} min"
 
 
 class Crawl:
