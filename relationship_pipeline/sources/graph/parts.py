@@ -13,8 +13,10 @@ import pyarrow as pa
 
 from relationship_pipeline.sources.graph.stage import Cursor, Piece, Stage, Unit
 
-LINGER = 0.2
-"""Seconds that rows wait for company, while other units are being read; a page takes the service a second or two."""
+SHARE = 4
+"""Rows are stored once those of a quarter of the units that are being read wait: more would leave the width unused."""
+LINGER = 1.0
+"""Seconds that rows wait at most; a page takes the service about as long."""
 PART_ROWS = 20_000
 
 
@@ -52,7 +54,7 @@ class Parts:
             raise error
 
     def _write_if_due(self) -> None:
-        if self._waiting and (self._rows >= PART_ROWS or len(self._waiting) >= self._reading):
+        if self._waiting and (self._rows >= PART_ROWS or len(self._waiting) * SHARE >= self._reading):
             self._write()
         elif self._waiting and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self._write)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from relationship_pipeline.errors import ConsentRefused
@@ -41,15 +43,18 @@ async def store(parts: Parts, mailbox: str, *items: str, done: bool = True) -> N
         await parts.put(unit(mailbox), [batch(mailbox, *items)], cursor(done=done, walked=len(items)))
 
 
-def test_units_that_are_read_side_by_side_share_a_part(tmp_path: Path) -> None:
+def test_units_that_are_read_side_by_side_share_parts(tmp_path: Path) -> None:
+    names = "abcdefghijklmnopqrst"
+
     async def crawl() -> None:
-        await asyncio.gather(*(store(parts, name, f"{name}1", f"{name}2") for name in "abc"))
+        await asyncio.gather(*(store(parts, name, f"{name}1", f"{name}2") for name in names))
 
     staged = stage(tmp_path)
     parts = Parts(staged)
     asyncio.run(crawl())
-    assert len(staged.parts) == 1
-    assert all(staged.cursor(unit(name)) == cursor(done=True, walked=2) for name in "abc")
+    assert len(staged.parts) <= len(names) / 2
+    assert all(staged.cursor(unit(name)) == cursor(done=True, walked=2) for name in names)
+    assert sum(pq.read_metadata(path).num_rows for path in staged.parts) == 2 * len(names)
 
 
 def test_a_unit_with_no_company_waits_for_none(tmp_path: Path) -> None:
@@ -64,7 +69,9 @@ def test_a_unit_with_no_company_waits_for_none(tmp_path: Path) -> None:
 
 def test_rows_of_a_unit_that_reads_on_are_stored_though_others_have_none_yet(tmp_path: Path) -> None:
     async def crawl() -> None:
-        with parts.reading():
+        with ExitStack() as others:
+            for _ in range(9):
+                others.enter_context(parts.reading())
             await store(parts, "a", "1", done=False)
             assert staged.cursor(unit("a")) == cursor()
 
