@@ -148,6 +148,7 @@ class Crawl:
             await asyncio.to_thread(self._checkpoint)
 
     async def _read(self, todo: list[str]) -> None:
+        self._stage.keep_only(unit for mailbox in todo for unit in self._units(mailbox))
         giants = {mailbox for mailbox in todo if len(self._units(mailbox)) > GIANT_LANES}
         if giants and self._lanes.take():
             self._giants = giants

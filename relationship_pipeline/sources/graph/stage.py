@@ -9,7 +9,7 @@ fails, so an erased epoch cannot come back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -115,6 +115,19 @@ class Stage:
             elif path.suffix == ".parquet":
                 self._note(path, _ENTRIES.decode(pq.read_schema(path).metadata[_CONTENTS]))
 
+    def keep_only(self, units: Iterable[Unit]) -> None:
+        """Drop the parts where one of them holds any other unit: of a window that is not read any more, or of a mailbox
+        that is not. Its rows would be taken for this crawl's."""
+        if self._cursors and not self._cursors.keys() <= {unit.name for unit in units}:
+            for path in self._parts:
+                path.unlink(missing_ok=True)
+            self._forget()
+
+    def _forget(self) -> None:
+        self._parts.clear()
+        self._cursors.clear()
+        self._unfinished.clear()
+
     @property
     def parts(self) -> list[Path]:
         """Every part, oldest first."""
@@ -185,9 +198,7 @@ class Stage:
     def sweep(self) -> None:
         for path in self.folder.iterdir():
             path.unlink(missing_ok=True)
-        self._parts.clear()
-        self._cursors.clear()
-        self._unfinished.clear()
+        self._forget()
 
     def _put(self, path: Path, content: memoryview) -> None:
         self._checkpoint()

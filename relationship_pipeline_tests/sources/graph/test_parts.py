@@ -93,6 +93,27 @@ def test_a_crawl_taken_up_again_knows_what_each_unit_has(tmp_path: Path) -> None
     assert again.cursor(unit("c")) is None
 
 
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        ([unit("a"), unit("b"), unit("c")], True),
+        ([unit("a")], False),
+        ([unit("a"), Unit("b", "receivedDateTime", START, START)], False),
+    ],
+)
+def test_parts_of_another_window_or_mailbox_are_dropped_and_not_delivered(
+    tmp_path: Path, wanted: list[Unit], kept: bool
+) -> None:
+    async def crawl() -> None:
+        parts = Parts(stage(tmp_path))
+        await asyncio.gather(store(parts, "a", "a1"), store(parts, "b", "b1", done=False))
+
+    asyncio.run(crawl())
+    again = stage(tmp_path)
+    again.keep_only(wanted)
+    assert bool(again.parts) is bool(again.cursor(unit("a"))) is bool(stage(tmp_path).parts) is kept
+
+
 def test_c4_without_consent_nobody_s_rows_are_stored(tmp_path: Path) -> None:
     def refuse() -> None:
         raise ConsentRefused("consent is gone")
