@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 from relationship_pipeline.schemas import INSTANT
 from relationship_pipeline.sources.graph.client import IMMUTABLE, GraphClient, quoted
 from relationship_pipeline.sources.graph.listing import read_all
+from relationship_pipeline.sources.graph.parts import Parts
 from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
 from relationship_pipeline.sources.graph.walk import stamp
 from relationship_pipeline.sources.graph.wire import (
@@ -34,7 +34,7 @@ class CalendarReader:
 
     def __init__(self, client: GraphClient, stage: Stage, start: datetime, end: datetime) -> None:
         self._client = client
-        self._stage = stage
+        self._parts = Parts(stage)
         self._start = start
         self._end = end
 
@@ -53,6 +53,9 @@ class CalendarReader:
     def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         return [Unit(mailbox, "start", self._start, self._end)]
 
+    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
+        return None
+
     async def prepare(self, mailbox: str) -> None:
         return None
 
@@ -60,6 +63,10 @@ class CalendarReader:
         return None
 
     async def read(self, unit: Unit, planned: int, on_rows: Callable[[int], None]) -> Cursor:
+        with self._parts.reading():
+            return await self._read(unit, on_rows)
+
+    async def _read(self, unit: Unit, on_rows: Callable[[int], None]) -> Cursor:
         def url(size: int) -> str:
             return (
                 f"{self._client.base}/users/{quoted(unit.mailbox)}/calendarView?startDateTime={stamp(unit.start)}"
@@ -84,7 +91,7 @@ class CalendarReader:
         cursor = Cursor(
             position=stamp(unit.end), done=True, walked=len(events), tally=len(events), rejected=dict(unknown)
         )
-        await asyncio.to_thread(self._stage.put, unit, [batch], cursor)
+        await self._parts.put(unit, [batch], cursor)
         on_rows(batch.num_rows)
         return cursor
 

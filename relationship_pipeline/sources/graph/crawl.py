@@ -7,13 +7,11 @@ as one outcome, and an unknown failure ends as parked: never as done, never as a
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from relationship_pipeline.errors import PipelineError
@@ -22,6 +20,7 @@ from relationship_pipeline.sources.graph.batch import MOST
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind
 from relationship_pipeline.sources.graph.lanes import LANES_A_PAIR, PAIRS, Lanes
+from relationship_pipeline.sources.graph.meter import Meter
 from relationship_pipeline.sources.graph.stage import Cursor, Entry, Plan, Stage, Unit
 
 Item = TypeVar("Item")
@@ -35,7 +34,6 @@ PASSES = 3
 SPARE_SHARE = 8
 """One mailbox for so many of the width is opened beyond it, so that the width is used while some wait in the penalty box.
 What is open when the process dies is what is fetched again."""
-PROGRESS_SECONDS = 5.0
 MOST_REFUSED = 0.5
 FEWEST_REFUSED = 5
 
@@ -71,6 +69,10 @@ class Reader(Protocol):
     def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         """The mailbox's windows."""
 
+    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
+        """Called for up to 20 mailboxes that are to be read: what few requests tell of all of them; raises no
+        GraphFault."""
+
     async def prepare(self, mailbox: str) -> None:
         """Called once before a mailbox's units. Raises GraphFault."""
 
@@ -90,46 +92,7 @@ class MailboxRecord:
     tally: int = 0
     corrupt: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    files: list[Path] = field(default_factory=list)
     reason: str = ""
-
-
-@dataclass
-class Meter:
-    """Progress lines for people: mailboxes, messages, rate, time left, share of throttled answers."""
-
-    what: str
-    progress: Progress
-    client: GraphClient
-    total_mailboxes: int
-    total_items: int = 0
-    mailboxes: int = 0
-    items: int = 0
-    _started: float = field(default_factory=time.monotonic)
-    _shown: float = 0.0
-
-    def add(self, items: int) -> None:
-        self.items += items
-        self.show()
-
-    def show(self, *, force: bool = False) -> None:
-        now = time.monotonic()
-        if not force and now - self._shown < PROGRESS_SECONDS:
-            return
-        self._shown = now
-        rate = self.items / max(now - self._started, 1e-3)
-        of = f" of {self.total_items:,}" if self.total_items else ""
-        left = (self.total_items - self.items) / rate if self.total_items and rate else 0
-        share = 100 * self.client.throttled / max(self.client.requests, 1)
-        self.progress(
-            f"{self.what}: {self.mailboxes:,} of {self.total_mailboxes:,} mailboxes, {self.items:,}{of} items, "
-            f"{rate:,.0f}/s" + (f", {_duration(left)} left" if left > 1 else "") + f", {share:.1f} % throttled"
-        )
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(minutes, 1)} min"
 
 
 class Crawl:
@@ -185,12 +148,17 @@ class Crawl:
             await asyncio.to_thread(self._checkpoint)
 
     async def _read(self, todo: list[str]) -> None:
-        self._meter.total_mailboxes = len(todo)
-        self._meter.total_items = sum(self._expected(mailbox) for mailbox in todo)
+        self._stage.keep_only(unit for mailbox in todo for unit in self._units(mailbox))
         giants = {mailbox for mailbox in todo if len(self._units(mailbox)) > GIANT_LANES}
         if giants and self._lanes.take():
             self._giants = giants
+        unread = [mailbox for mailbox in todo if not self._is_read(self._units(mailbox))]
+        await self._lots("prepared", unread, self._reader.prepare_some)
+        self._meter = Meter(
+            self._what, self._progress, self._client, len(todo), sum(self._expected(mailbox) for mailbox in todo)
+        )
         for attempt in range(1, PASSES + 1):
+            await asyncio.to_thread(self._checkpoint)
             await self._each(todo, self._mailbox)
             todo = [mailbox for mailbox in todo if self._records[mailbox].outcome is Outcome.PARKED]
             if not todo or attempt == PASSES:
@@ -217,14 +185,9 @@ class Crawl:
 
     async def _size(self, mailboxes: list[str], entries: dict[str, Entry]) -> None:
         """Fill in the mailboxes' entries: many with one request, then one by one what that left open."""
-        counted = 0
 
         async def some(asked: Sequence[str]) -> None:
-            nonlocal counted
             entries.update((name, Entry(count=count)) for name, count in (await self._reader.sizes(asked)).items())
-            counted += len(asked)
-            if counted % 1000 < len(asked) <= counted:
-                self._progress(f"{self._what}: sized {counted:,} of {len(mailboxes):,} mailboxes")
 
         async def one(mailbox: str) -> None:
             try:
@@ -234,7 +197,7 @@ class Crawl:
                 # Not known yet is not an outcome: the crawl itself will ask again.
                 entries[mailbox] = Entry(outcome=outcome.value if outcome else None)
 
-        await self._each([mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)], some)
+        await self._lots("sized", mailboxes, some)
         await self._each([mailbox for mailbox in mailboxes if entries[mailbox].count is None], one)
 
     def _biggest_first(self, mailboxes: Iterable[str]) -> list[str]:
@@ -267,7 +230,7 @@ class Crawl:
                         waiting.clear()
 
         try:
-            if any(not self._finished(unit) for unit in units):
+            if not self._is_read(units):
                 await self._reader.prepare(mailbox)
         except GraphFault as fault:
             failed.append(fault)
@@ -275,7 +238,7 @@ class Crawl:
             await _all(work() for _ in range(min(lanes, len(units))))
         self._reader.finish(mailbox)
         self._client.throttle.forget(mailbox)
-        self._records[mailbox] = self._record(mailbox, units, cursors, failed)
+        self._records[mailbox] = self._record(cursors, failed)
         self._stop_if_misunderstood(failed)
         self._refuse_if_refused(record.outcome for record in self._records.values())
         if self._records[mailbox].outcome is not Outcome.PARKED:
@@ -292,21 +255,17 @@ class Crawl:
     def _expected(self, mailbox: str) -> int:
         return self._reader.expected(mailbox, self._plan)
 
-    def _finished(self, unit: Unit) -> bool:
-        cursor = self._stage.cursor(unit)
-        return cursor is not None and cursor.done
+    def _is_read(self, units: Iterable[Unit]) -> bool:
+        return all((cursor := self._stage.cursor(unit)) is not None and cursor.done for unit in units)
 
     async def _unit(self, unit: Unit, planned: int) -> Cursor:
         cursor = self._stage.cursor(unit)
         if cursor is not None and cursor.done:
             self._meter.add(cursor.walked)
             return cursor
-        await asyncio.to_thread(self._checkpoint)
         return await self._reader.read(unit, planned, self._meter.add)
 
-    def _record(
-        self, mailbox: str, units: list[Unit], cursors: list[Cursor], failed: list[GraphFault]
-    ) -> MailboxRecord:
+    def _record(self, cursors: list[Cursor], failed: list[GraphFault]) -> MailboxRecord:
         kinds = {fault.kind for fault in failed}
         outcome = next((name for kind, name in _OUTCOMES.items() if kind in kinds), None)
         if outcome is None:
@@ -320,7 +279,6 @@ class Crawl:
             tally=sum(cursor.tally or 0 for cursor in cursors),
             corrupt=sum(cursor.corrupt for cursor in cursors),
             rejected=rejected,
-            files=[path for unit in units for path in self._stage.parts(unit)],
             reason=failed[0].code or str(failed[0].status) if failed else "",
         )
 
@@ -344,6 +302,21 @@ class Crawl:
                 f"Microsoft Graph refuses {refused} of {known} mailboxes; `relationship-pipeline doctor` says what is "
                 "missing. Where a policy narrows the application to some mailboxes, set [scope] groups to the same group"
             )
+
+    async def _lots(
+        self, done: str, mailboxes: Sequence[str], work: Callable[[Sequence[str]], Awaitable[None]]
+    ) -> None:
+        """Work on as many mailboxes at a time as one batch takes; `done` says in the progress line what they then are."""
+        count = 0
+
+        async def one(lot: Sequence[str]) -> None:
+            nonlocal count
+            await work(lot)
+            count += len(lot)
+            if count % 1000 < len(lot) <= count:
+                self._progress(f"{self._what}: {done} {count:,} of {len(mailboxes):,} mailboxes")
+
+        await self._each([mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)], one)
 
     async def _each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[None]]) -> None:
         """Work on mailboxes, or lots of them, in order; so many at once that the width is used."""

@@ -16,7 +16,8 @@ from relationship_pipeline.domain.months import GRACE
 from relationship_pipeline.sources.graph.batch import Question, ask, count_of
 from relationship_pipeline.sources.graph.client import GraphClient
 from relationship_pipeline.sources.graph.crawl import GIANT
-from relationship_pipeline.sources.graph.folders import special_folders
+from relationship_pipeline.sources.graph.folders import special_folders, special_folders_of
+from relationship_pipeline.sources.graph.parts import Parts
 from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
 from relationship_pipeline.sources.graph.state import Coverage, CrawlState
 from relationship_pipeline.sources.graph.walk import Walk, count_items, count_url
@@ -27,8 +28,8 @@ OVERLAP = timedelta(hours=6)
 FULL_WALK_EVERY = timedelta(days=28)
 """Deletions leave no trace in a list, so a month is walked whole at least so often (issue 3.4); a closed one only where
 its count fell."""
-PART_ROWS = 1_000
-"""Rows held in memory for a unit before they become a part: bounds memory at width times this."""
+HELD_ROWS = 1_000
+"""Rows held in memory for a unit before they are stored: bounds memory at width times this."""
 
 
 class MailReader:
@@ -48,6 +49,7 @@ class MailReader:
     ) -> None:
         self._client = client
         self._stage = stage
+        self._parts = Parts(stage)
         self._state = state
         self._start = start
         self._end = end
@@ -134,17 +136,27 @@ class MailReader:
             start = end
         return units
 
+    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
+        unknown = await asyncio.to_thread(self._state.without_folders, mailboxes, self._now)
+        if unknown:
+            folders = await special_folders_of(self._client, unknown)
+            await asyncio.to_thread(self._state.put_folders, folders, self._now)
+
     async def prepare(self, mailbox: str) -> None:
         folders = await asyncio.to_thread(self._state.folders, mailbox, self._now)
         if folders is None:
             folders = await special_folders(self._client, mailbox)
-            await asyncio.to_thread(self._state.put_folders, mailbox, folders, self._now)
+            await asyncio.to_thread(self._state.put_folders, {mailbox: folders}, self._now)
         self._folders[mailbox] = folders
 
     def finish(self, mailbox: str) -> None:
         self._folders.pop(mailbox, None)
 
     async def read(self, unit: Unit, planned: int, on_rows: Callable[[int], None]) -> Cursor:
+        with self._parts.reading():
+            return await self._read(unit, planned, on_rows)
+
+    async def _read(self, unit: Unit, planned: int, on_rows: Callable[[int], None]) -> Cursor:
         cursor = self._stage.cursor(unit)
         known = {hash(item) for item in self._stage.item_ids(unit)} if cursor else None
         walk = Walk(self._client, unit, self._page_size, planned=planned, cursor=cursor, known=known)
@@ -158,9 +170,10 @@ class MailReader:
             batches.append(batch)
             held_rows += batch.num_rows
             on_rows(len(rows))
-            if held_rows >= PART_ROWS:
-                await asyncio.to_thread(self._stage.put, unit, batches, walk.cursor())
+            del rows, batch
+            if held_rows >= HELD_ROWS:
+                await self._parts.put(unit, batches, walk.cursor())
                 batches, held_rows = [], 0
         last = walk.cursor(done=True)
-        await asyncio.to_thread(self._stage.put, unit, batches, last)
+        await self._parts.put(unit, batches, last)
         return last

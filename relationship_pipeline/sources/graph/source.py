@@ -6,7 +6,7 @@ import asyncio
 import gc
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -101,6 +101,7 @@ class GraphSource:
         coverage = {mailbox: reader.coverage(mailbox, plan, records[mailbox].tally) for mailbox in done}
         coverage.update((mailbox, held[mailbox]) for mailbox in records if mailbox in held and mailbox not in done)
         return _staged(
+            stage.parts,
             records,
             read_since={mailbox: instant for mailbox, instant in since.items() if instant is not None},
             settle=partial(_settle, state, scratch, month, coverage),
@@ -147,7 +148,7 @@ class GraphSource:
                 progress=progress,
             )
             _, records = await crawl.run(scope.mailboxes, end)
-        return _staged(records, settle=partial(_discard, scratch))
+        return _staged(stage.parts, records, settle=partial(_discard, scratch))
 
 
 @contextmanager
@@ -172,6 +173,7 @@ def _discard(scratch: Path, content_id: str) -> None:
 
 
 def _staged(
+    files: Sequence[Path],
     records: Mapping[str, MailboxRecord],
     *,
     settle: Callable[[str], None],
@@ -184,7 +186,7 @@ def _staged(
         if record.corrupt:
             rejected["corrupt_item"] += record.corrupt
     return Staged(
-        files=tuple(path for record in records.values() for path in record.files),
+        files=tuple(files),
         rejected=dict(rejected),
         mailboxes={"expected": len(records), **{outcome.value: outcomes[outcome.value] for outcome in Outcome}},
         read_mailboxes=frozenset(mailbox for mailbox, record in records.items() if record.outcome is Outcome.DONE),

@@ -7,8 +7,9 @@ are read whole.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,9 +26,12 @@ _SCHEMA = """
 create table if not exists special_folders (mailbox text primary key, read_at text not null, ids blob not null);
 create table if not exists settled (month text primary key, content_id text not null, coverage blob not null);
 """
+_KNOWN = """
+select mailbox from special_folders where mailbox in (select value from json_each(?)) and read_at >= ?
+"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How a committed month holds one mailbox: with every copy that was there at `read_at`. `walked_at` is when the
     whole month was last read, which is also when deletions in the mailbox were last mirrored; `count` is how many items
@@ -68,12 +72,19 @@ class CrawlState:
             return None
         return msgspec.json.decode(row[1], type=dict[str, str])
 
-    def put_folders(self, mailbox: str, folders: Mapping[str, str], now: datetime) -> None:
+    def without_folders(self, mailboxes: Sequence[str], now: datetime) -> list[str]:
+        """Those of the mailboxes whose special folders were not asked for lately, in the same order."""
         with self._open() as db:
-            db.execute(
-                "insert or replace into special_folders values (?, ?, ?)",
-                (mailbox, now.isoformat(), msgspec.json.encode(folders)),
-            )
+            known = {
+                name for (name,) in db.execute(_KNOWN, (json.dumps(mailboxes), (now - FOLDERS_REMEMBERED).isoformat()))
+            }
+        return [mailbox for mailbox in mailboxes if mailbox not in known]
+
+    def put_folders(self, folders: Mapping[str, Mapping[str, str]], now: datetime) -> None:
+        """Remember the special folders of some mailboxes."""
+        rows = [(mailbox, now.isoformat(), msgspec.json.encode(ids)) for mailbox, ids in folders.items()]
+        with self._open() as db:
+            db.executemany("insert or replace into special_folders values (?, ?, ?)", rows)
 
     def coverage(self, month: str, content_id: str | None) -> dict[str, Coverage]:
         """Coverage of a month by mailbox, empty where the month's rows are not those that were settled."""

@@ -135,9 +135,11 @@ class Walk:
                 self._after_fault(fault)
                 continue
             rows = self._take(page)
+            more = self._isolate_on(page) if self._isolation else self._follow(page, new=bool(rows))
+            del page
             if rows:
                 yield rows
-            more = self._isolate_on(page) if self._isolation else self._follow(page, new=bool(rows))
+            del rows  # a thousand messages are 3 MB, and the next page may be seconds away
 
     async def _fetch(self) -> Page[Message]:
         size = self._isolation.size if self._isolation else self._size

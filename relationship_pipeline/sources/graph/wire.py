@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -29,6 +30,8 @@ EVENT_FIELDS = (
     "isDraft,sensitivity"
 )
 UTC_ZONES = frozenset({"UTC", None})
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What msgspec raises for a body: it is not JSON, nested too deep, or not UTF-8."""
 
 
 class BadPage(Exception):
@@ -175,7 +178,7 @@ def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
             page = fast.decode(body)
         except msgspec.ValidationError:
             page = _row_by_row(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except _UNREADABLE:
             raise BadPage("not_json") from None
         if page.error is not None:
             raise BadPage(page.error.code or "error_in_200")
@@ -186,11 +189,11 @@ def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
     def _row_by_row(body: bytes) -> Page[Row]:
         try:
             raw = loose.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except _UNREADABLE:
             raise BadPage("not_json") from None
         rows: list[Row] = []
         for item in raw.rows:
-            with suppress(msgspec.DecodeError, RecursionError):
+            with suppress(*_UNREADABLE):
                 rows.append(one.decode(item))
         rejected = len(raw.rows) - len(rows)
         return Page(value=rows, next_link=raw.next_link, count=raw.count, error=raw.error, rejected=rejected)
@@ -213,7 +216,7 @@ def object_decoder(kind: type[Row]) -> Callable[[bytes], Row]:
     def decode(body: bytes) -> Row:
         try:
             return decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except _UNREADABLE:
             raise BadPage("not_json") from None
 
     return decode
@@ -223,7 +226,7 @@ def decode_batch(body: bytes) -> dict[str, BatchPart]:
     """The parts of a batch by id. Raises BadPage."""
     try:
         return {part.id: part for part in _BATCH.decode(body).responses}
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         raise BadPage("not_a_batch") from None
 
 
@@ -231,7 +234,7 @@ def error_code(body: bytes) -> str:
     """Graph's error code, or "" where the body is no Graph error (HTML, empty, cut)."""
     try:
         error = msgspec.json.decode(body, type=ErrorBody).error
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return ""
     return (error if isinstance(error, str) else error.code if error else None) or ""
 
@@ -289,14 +292,13 @@ def _address(person: Recipient | None) -> str | None:
     return person.emailAddress.address if person and person.emailAddress else None
 
 
-def _addresses(lists: Iterable[list[Recipient] | None]) -> pa.Array:
+def _addresses(lists: Sequence[list[Recipient] | None]) -> pa.Array:
     """Lists of recipients as lists of their addresses; one without an address (only a name) stays as null, so that it
     is counted as unresolved and not lost (trap 19)."""
-    offsets, flat = [0], []
-    for people in lists:
-        if people:
-            flat.extend([person.emailAddress.address if person.emailAddress else None for person in people])
-        offsets.append(len(flat))
+    offsets = list(accumulate((len(people) if people else 0 for people in lists), initial=0))
+    flat = [
+        person.emailAddress.address if person.emailAddress else None for people in lists if people for person in people
+    ]
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, pa.string()), type=ADDRESSES)
 
 
@@ -365,4 +367,5 @@ def is_in_unknown_zone(time: Instant) -> bool:
 
 def known_times(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
     """The rows whose time is known; the caller counts the rest."""
-    return batch.filter(pc.is_valid(batch.column(column)))
+    times = batch.column(column)
+    return batch.filter(pc.is_valid(times)) if times.null_count else batch

@@ -15,7 +15,14 @@ from relationship_pipeline.sources.base import ReadScope
 from relationship_pipeline.sources.graph.batch import count_of
 from relationship_pipeline.sources.graph.source import GraphSource
 from relationship_pipeline.sources.graph.wire import BatchPart
-from relationship_pipeline_tests.sources.graph.scripted import QUICK, ScriptedGraph, mailbox_of
+from relationship_pipeline_tests.sources.graph.scripted import (
+    QUICK,
+    Reply,
+    Request,
+    ScriptedGraph,
+    json_reply,
+    mailbox_of,
+)
 from relationship_pipeline_tests.sources.graph.test_ground_truth import assert_truth, scenario, tenant
 
 
@@ -56,6 +63,33 @@ def test_a_throttled_part_leaves_its_mailbox_alone_as_long_as_it_says(tmp_path: 
         simulated.assert_polite()
 
 
+def test_3_2_a_batch_answered_with_424_is_read_part_by_part(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    mailboxes = ["a" * 36, "b" * 36]
+    graph.mailboxes = {mailbox: mailbox_of(3) for mailbox in mailboxes}
+    throttled = {
+        "id": "1",
+        "status": 429,
+        "headers": {"Retry-After": "0.3"},
+        "body": {"error": {"code": "TooManyRequests"}},
+    }
+    counted = {"responses": [{"id": "0", "status": 200, "body": 3}, throttled]}
+
+    def bend(request: Request, reply: Reply) -> Reply | None:
+        if request.path.endswith("$batch"):
+            return json_reply(counted, 424) if request.ordinal == 1 else json_reply({"responses": []})
+        return None
+
+    graph.bend = bend
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: datetime(2026, 6, 1, tzinfo=UTC))
+    staged = source.stage_emails("2026-03", ReadScope(mailboxes), stage, lambda: None, lambda line: None)
+    assert staged.walked_copies == 6
+    batch, count = graph.asked("$batch")[0], graph.asked("count")
+    assert {request.mailbox for request in count} == {mailboxes[1]}, "what the batch counted is not asked again"
+    assert count[0].at - batch.at >= 0.3, "the part's own Retry-After is kept to"
+
+
 def test_without_batches_everything_is_asked_for_by_itself(
     graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
 ) -> None:
@@ -71,8 +105,6 @@ def test_without_batches_everything_is_asked_for_by_itself(
 def test_nothing_of_a_batch_is_believed_that_is_no_batch(
     graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
 ) -> None:
-    from relationship_pipeline_tests.sources.graph.scripted import Reply, Request
-
     def bend(request: Request, reply: Reply) -> Reply | None:
         document: dict[str, Any] = {"responses": [{"id": "0", "status": 200, "body": 1}, {"id": "99", "status": 429}]}
         return Reply(200, json.dumps(document).encode()) if request.path.endswith("$batch") else None

@@ -87,9 +87,9 @@ def settings_of(server: SimulatorServer, **changes: Any) -> GraphSettings:
 class Tenant:
     """A running simulator, a source that reads it, and its truth."""
 
-    def __init__(self, server: SimulatorServer, folder: Path) -> None:
+    def __init__(self, server: SimulatorServer, folder: Path, **settings: Any) -> None:
         self.server = server
-        self.settings = settings_of(server)
+        self.settings = settings_of(server, **settings)
         from dataclasses import replace
 
         self.source = GraphSource(self.settings, patience=replace(QUICK, whole=4.0, tries=8), now=lambda: NOW)
@@ -128,9 +128,9 @@ class Tenant:
 
 
 @contextmanager
-def tenant(folder: Path, simulated: Scenario) -> Iterator[Tenant]:
+def tenant(folder: Path, simulated: Scenario, **settings: Any) -> Iterator[Tenant]:
     with SimulatorServer(simulated, process=False) as server:
-        yield Tenant(server, folder)
+        yield Tenant(server, folder, **settings)
 
 
 def rows(staged: Staged) -> list[dict[str, Any]]:

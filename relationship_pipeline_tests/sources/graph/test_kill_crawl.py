@@ -96,9 +96,12 @@ class Runner:
         found = set()
         for path in self.stage.glob("*/*.parquet"):
             table = pq.read_table(path, columns=["mailbox"])
-            if json.loads(table.schema.metadata[b"cursor"])["done"] and table.num_rows:
-                endpoint = "messages" if path.parent.name.startswith("graph-email") else "calendarView"
-                found.add((endpoint, table.column(0)[0].as_py()))
+            endpoint = "messages" if path.parent.name.startswith("graph-email") else "calendarView"
+            first = 0
+            for _, rows, cursor in json.loads(table.schema.metadata[b"units"]):
+                if cursor["done"] and rows:
+                    found.add((endpoint, table.column(0)[first].as_py()))
+                first += rows
         return found
 
     def units_fetched_again(self) -> int:

@@ -133,7 +133,7 @@ def test_a_token_with_more_than_metadata_permissions_is_refused(server: Simulato
 
 
 def test_f13_a_role_revoked_in_a_crawl_sends_no_mail_request_after_the_next_token(tmp_path: Path) -> None:
-    with tenant(tmp_path, scenario(53, [])) as t:
+    with tenant(tmp_path, scenario(53, []), max_concurrency=1) as t:
         revoked = False
 
         def checkpoint() -> None:
@@ -196,7 +196,7 @@ def test_f14_a_mailbox_that_does_not_answer_does_not_stop_the_others(tmp_path: P
 
 
 def test_c4_consent_is_asked_between_units_and_stops_the_crawl(tmp_path: Path) -> None:
-    with tenant(tmp_path, scenario(57, [])) as simulated:
+    with tenant(tmp_path, scenario(57, []), max_concurrency=1) as simulated:
         asked = 0
 
         def checkpoint() -> None:
@@ -215,7 +215,7 @@ def test_c4_consent_is_asked_between_units_and_stops_the_crawl(tmp_path: Path) -
 def test_an_epoch_that_was_erased_in_the_crawl_does_not_come_back(tmp_path: Path) -> None:
     import shutil
 
-    with tenant(tmp_path, scenario(58, [])) as simulated:
+    with tenant(tmp_path, scenario(58, []), max_concurrency=1) as simulated:
         asked = 0
 
         def checkpoint() -> None:

@@ -292,12 +292,13 @@ def test_one_corrupt_item_is_stepped_over_and_counted(graph: ScriptedGraph, craw
         Reply(200, b'{"value":[{"id":'),
         Reply(200, b'{"value":' + b"[" * 5000),
         Reply(200, b'{"error":{"code":"UnknownError","message":""}}'),
+        Reply(500, b'{"error":{"code":"\xff\xfe"}}'),
         Reply(502, b"<html>Bad gateway</html>"),
         Reply(503, b""),
         Reply(200, b"not gzip", {"content-encoding": "gzip"}),
         Reply(200, b'{"value":[]}' + b" " * 400, cut=40),
     ],
-    ids=["cut_json", "deep", "error_in_200", "html_502", "empty_503", "not_gzip", "reset_in_body"],
+    ids=["cut_json", "deep", "error_in_200", "not_utf_8", "html_502", "empty_503", "not_gzip", "reset_in_body"],
 )
 def test_broken_answers_are_asked_for_again(graph: ScriptedGraph, crawl: Crawl, broken: Reply) -> None:
     graph.mailboxes = {ALICE: mailbox_of(60)}
@@ -322,6 +323,7 @@ def test_a_row_of_a_wrong_shape_costs_that_row_only(graph: ScriptedGraph, crawl:
         "https://127.0.0.1:{port}/beta/users/x/messages",
         "https://user@127.0.0.1:{port}/v1.0/users/x/messages",
         "https://127.0.0.1:{port}/v1.0/../beta/users",
+        "https://127.0.0.1:{port}/v1.0/%2e%2e/beta/users",
         "//evil.example/v1.0/users",
         "https://127.0.0.1:{port}\\@evil.example/v1.0/users",
         "https://evil.example#@127.0.0.1:{port}/v1.0/users",

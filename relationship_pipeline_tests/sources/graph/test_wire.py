@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from relationship_pipeline.errors import BadInput, Refused
 from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.sources.graph import auth, wire
-from relationship_pipeline.sources.graph.client import claims_of
+from relationship_pipeline.sources.graph.client import GraphClient, claims_of
 from relationship_pipeline.sources.graph.faults import LONGEST_RETRY_AFTER, Kind, classify, retry_after
+from relationship_pipeline.sources.graph.throttle import Throttle
 from relationship_pipeline_tests.conftest import SHARED_DATA
 
 SAMPLES = SHARED_DATA / "graph_samples"
@@ -97,14 +99,31 @@ def test_no_text_for_a_time_raises(text: str) -> None:
     assert len(wire.instants([text])) == 1
 
 
-@given(st.binary(max_size=200))
-def test_no_body_raises_anything_but_bad_page(body: bytes) -> None:
-    for decode in (wire.page_decoder(wire.Message), wire.decode_count):
-        try:
+BODIES = (
+    b'{"value":[{"id":"%s"}]}',
+    b'{"error":{"code":"%s"}}',
+    b'{"id":"%s"}',
+    b'{"responses":[{"id":"%s","status":200}]}',
+)
+
+
+@given(st.sampled_from((b"%s", *BODIES)), st.binary(max_size=200))
+def test_no_body_raises_anything_but_bad_page(shape: bytes, content: bytes) -> None:
+    body = shape % content
+    decoders = (wire.page_decoder(wire.Message), wire.object_decoder(wire.Folder), wire.decode_batch, wire.decode_count)
+    for decode in decoders:
+        with suppress(wire.BadPage):
             decode(body)
-        except wire.BadPage:
-            continue
     assert isinstance(wire.error_code(body), str)
+
+
+@pytest.mark.parametrize(
+    "link", ["https://graph.microsoft.com:443/v1.0/users", "https://GRAPH.microsoft.com/v1.0/users"]
+)
+def test_a_link_to_the_same_place_in_another_spelling_is_followed(link: str) -> None:
+    settings = GraphSettings(tenant_id="t", client_id="c")
+    client = GraphClient(settings, auth.TokenSource(settings), Throttle(1))
+    assert client.trusted(link) == link
 
 
 def test_nothing_of_a_subject_or_body_is_decoded() -> None:
