@@ -132,15 +132,15 @@ def _find(connection: duckdb.DuckDBPyConnection, kind: str, wanted: str) -> tupl
         row = connection.execute(sql(MODELS, "find_contact"), {"looked_up": wanted}).fetchone()
         if row is None:
             raise BadInput(
-                "nobody here was in touch with that address in the 12 months before the last refresh; "
-                "check its spelling, or ask for its company by domain"
+                "no tie to that address is shown: nobody who may introduce wrote to it or met it in the 12 months before "
+                "the last refresh; check its spelling, or ask for its company by domain"
             )
         return str(row[0]), row[1]
     row = connection.execute(sql(MODELS, "find_account"), {"looked_up": wanted}).fetchone()
     if row is None:
         raise BadInput(
-            "nobody here was in touch with a company of that domain in the 12 months before the last refresh; "
-            "check its spelling (free-mail domains are no company)"
+            "no tie to a company of that domain is shown: nobody who may introduce wrote to it or met it in the 12 months "
+            "before the last refresh; check its spelling (free-mail domains are no company)"
         )
     return str(row[0]), None
 

@@ -114,8 +114,8 @@ def test_a_contact_whom_nobody_has_a_tie_with_is_known_but_has_no_introducer(tmp
 @pytest.mark.parametrize(
     ("looked_up", "said"),
     [
-        ("stranger@nowhere.example", "nobody here was in touch with that address"),
-        ("nowhere.example", "nobody here was in touch with a company of that domain"),
+        ("stranger@nowhere.example", "no tie to that address is shown"),
+        ("nowhere.example", "no tie to a company of that domain is shown"),
         ("p000000@", "not an e-mail address"),
         ("nonsense", "neither an address nor a domain"),
         ("' or 1=1 --", "neither an address nor a domain"),
