@@ -87,6 +87,7 @@ class _Named:
         from relationship_pipeline.lake.directory import load_directory
 
         epoch = work.ledger.require(Purpose.DERIVE).epoch
+        self.settings = work.settings
         self.tree: EpochLayout = work.settings.layout.epoch(epoch)
         self.marks = TieMarks(work.settings.layout, epoch)
         directory = load_directory(self.tree)
@@ -130,13 +131,15 @@ class _Named:
 
     def require_known(self, kind: TieKind, subject: str) -> str | None:
         """The account that a company's domain stands for now. Raises BadInput for a contact or company without contact."""
+        from relationship_pipeline.insights.accounts import free_mail_domains
         from relationship_pipeline.insights.known_records import account_of_domain, is_contact
 
         if kind is TieKind.CONTACT and not is_contact(self.tree, subject):
             raise BadInput("no contact of that address is known: nobody was in touch with it in the last 12 months")
         if kind is not TieKind.COMPANY:
             return None
-        account = account_of_domain(self.tree, subject)
+        free_mail = free_mail_domains(self.settings.free_mail_domains)
+        account = None if subject in free_mail else account_of_domain(self.tree, subject)
         if account is None:
             raise BadInput("no company of that domain is known (free-mail domains are no company)")
         return account

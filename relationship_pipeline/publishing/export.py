@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.durable import durable_rename, temp_path
-from relationship_pipeline.errors import BadInput
+from relationship_pipeline.errors import BadInput, PipelineError
 from relationship_pipeline.lake.engine import sql
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.publishing.connection import DEFAULT_LIMITS, current_epoch, open_published
@@ -47,8 +47,8 @@ def export_graph(
     """Write the contact graph that a role may see to `*.graphml` or `*.parquet`; returns the numbers of nodes and edges.
 
     GraphML holds both in one file, undirected. Parquet holds the edges in `NAME.parquet` and the nodes beside it in
-    `NAME.nodes.parquet`. Files are 0600 and appear when whole. Raises ConsentRefused, Refused (role, grant) and BadInput
-    (extension, folder).
+    `NAME.nodes.parquet`. Files are 0600 and appear when whole. Raises ConsentRefused, Refused (role, grant), BadInput
+    (extension, folder) and PipelineError (not writable, disk full).
     """
     writers: dict[str, Callable[[duckdb.DuckDBPyConnection, Path], dict[str, int]]] = {
         ".graphml": _write_graphml,
@@ -137,5 +137,7 @@ def _appearing_whole(target: Path) -> Iterator[Path]:
         temp.touch(mode=0o600)
         yield temp
         durable_rename(temp, target)
+    except OSError as error:
+        raise PipelineError(f"the export cannot be written: {error.strerror or 'the disk is full or gone'}") from None
     finally:
         temp.unlink(missing_ok=True)

@@ -163,6 +163,7 @@ def test_k7_a_contact_all_of_whose_ties_are_hidden_can_be_shown_again(work: Work
     ("record", "colleague", "said"),
     [
         ("nobody@northwind.example", ADA, "no contact of that address is known"),
+        ("gmail.com", ADA, "free-mail domains are no company"),
         ("unknown.example", ADA, "no company of that domain is known"),
         (DORA, "zoe@contoso.com", "that colleague is not known"),
         (DORA, EMIL, "that colleague is not known"),

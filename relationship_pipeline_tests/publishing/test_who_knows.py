@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from contextlib import closing
@@ -18,6 +19,7 @@ from relationship_pipeline.publishing.connection import database_path
 from relationship_pipeline.publishing.register import looked_up_hash
 from relationship_pipeline.publishing.who_knows import LEAST_LEG, MOST_PATHS, Answer, who_knows
 from relationship_pipeline.schemas import KPIS
+from relationship_pipeline_tests.command import refuse, succeed
 from relationship_pipeline_tests.publishing.tenants import AS_OF, Tenant, company, fill_large_graph, tenant
 
 
@@ -107,13 +109,14 @@ def test_a_contact_whom_nobody_has_a_tie_with_is_known_but_has_no_introducer(tmp
     made.publish()
     answer = who_knows(made.layout, "new@alpine-foods.example")
     assert answer.introducers == ()
-    with pytest.raises(BadInput, match="nobody here has a tie"):
+    with pytest.raises(BadInput, match="nobody else here has a tie"):
         introduction.draft_introduction(answer)
 
 
 @pytest.mark.parametrize(
     ("looked_up", "said"),
     [
+        ("c00003@home.example", "that is a colleague"),
         ("stranger@nowhere.example", "no tie to that address is shown"),
         ("nowhere.example", "no tie to a company of that domain is shown"),
         ("p000000@", "not an e-mail address"),
@@ -184,6 +187,47 @@ def test_K6_a_draft_names_both_and_leaves_open_what_only_a_person_knows(asked: T
     assert introduction.UNKNOWN_PURPOSE in draft.text
     assert introduction.UNKNOWN_SENDER in draft.text
     assert "$" not in introduction.as_text(draft)
+
+
+def test_K6_whoever_asks_is_the_sender_and_not_the_one_who_is_asked(asked: Tenant) -> None:
+    for row in asked.rows["who_knows_whom"]:
+        me = row["colleague_email"]
+        answer = who_knows(asked.layout, row["contact_email"], from_colleague=me)
+        if len(answer.introducers) == 1:
+            continue
+        draft = introduction.draft_introduction(answer)
+        assert draft.to != me
+        assert draft.text.endswith(f"{row['colleague_name']}\n")
+        known = {one.colleague_email for one in answer.introducers}
+        on_the_way = [path.colleague_email for path in answer.paths if path.colleague_email in known]
+        assert not on_the_way or draft.to == on_the_way[0], "over the warmest path, where there is one"
+
+
+def test_K6_with_json_the_draft_is_part_of_the_one_document(asked: Tenant) -> None:
+    where = {"RELATIONSHIP_DATA_DIR": str(asked.layout.root)}
+    said = succeed("who-knows", "p000003@dune-textiles.example", "--draft-introduction", "--json", **where)
+    document = json.loads(said)
+    assert document["draft"]["to"] == document["introducers"][0]["colleague_email"]
+
+
+def test_K6_a_draft_that_cannot_be_written_is_one_line(asked: Tenant, tmp_path: Path) -> None:
+    where = {"RELATIONSHIP_DATA_DIR": str(asked.layout.root)}
+    target = str(tmp_path / "none" / "draft.eml")
+    line = refuse("who-knows", "p000003@dune-textiles.example", "--eml", target, **where)
+    assert "folder to write to does not exist" in line
+
+
+def test_a_company_is_called_by_its_name_where_the_role_may_see_it(tmp_path: Path) -> None:
+    made = tenant(tmp_path, company(contacts=6))
+    roles.grant(made.ledger, "desk", "who_knows_whom")
+    made.publish()
+    assert who_knows(made.layout, "ember-energy.example").about == "Ember Energy (ember-energy.example)"
+    assert who_knows(made.layout, "ember-energy.example", "desk").about == "ember-energy.example"
+
+
+def test_N11_a_free_mail_domain_is_no_company(asked: Tenant) -> None:
+    with pytest.raises(BadInput, match="free-mail"):
+        who_knows(asked.layout, "Ember-Energy.example", free_mail={"ember-energy.example"})
 
 
 def test_K6_an_eml_opens_as_an_unsent_draft(asked: Tenant) -> None:
