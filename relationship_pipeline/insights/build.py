@@ -274,8 +274,10 @@ def _open_people(context: BuildContext, window: Window, bench: Workbench) -> Non
     month_models.count_meetings(planned)
     bench.table("users")
     bench.table("contact_accounts")
-    outside = bench.engine.execute("select address from identities where side = 'outside'").fetchall()
-    register_crm(bench, context, window.crm, frozenset(address for (address,) in outside))
+    sides: dict[str, set[str]] = {"outside": set(), "hidden": set()}
+    for side, address in bench.engine.execute("select side, address from identities").fetchall():
+        sides.setdefault(side, set()).add(address)
+    register_crm(bench, context, window.crm, frozenset(sides["outside"]), frozenset(sides["hidden"]))
 
 
 def count_crm(window: Window, bench: Workbench) -> None:
