@@ -71,9 +71,10 @@ def backfill(first: str | None, last: str | None) -> None:
 
 def run_months(settings: Settings, months: list[str]) -> None:
     """Backfill these months with progress on stderr and a summary on stdout; exit 1 naming what is missing."""
-    from relationship_pipeline.orchestration.run import backfill as run_backfill
-
     with progress(len(months)) as report:
+        report("starting Dagster")
+        from relationship_pipeline.orchestration.run import backfill as run_backfill
+
         outcome = run_backfill(settings, months, report)
     click.echo(
         f"{len(outcome.landed)} of {len(months)} months landed; insights {'published' if outcome.published else 'not published'}"
@@ -86,13 +87,15 @@ def run_months(settings: Settings, months: list[str]) -> None:
 def refresh() -> None:
     """Read what is new and publish: what the daily schedule runs."""
     from relationship_pipeline import operations
-    from relationship_pipeline.orchestration.run import refresh as run_refresh
 
     settings = data_dir.open_settings()
     data_dir.prepare(settings)
     ControlLedger(settings.layout).require(Purpose.COLLECT)
     months = operations.refresh_months(settings, settings.now())
     with running_tenant(settings) as ready, progress() as report:
+        report("starting Dagster")
+        from relationship_pipeline.orchestration.run import refresh as run_refresh
+
         outcome = run_refresh(ready, months, report)
     if outcome.failed:
         raise PipelineError("; ".join(outcome.failed.values()))

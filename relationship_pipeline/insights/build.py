@@ -261,7 +261,9 @@ def _score_pairs(window: Window, bench: Workbench) -> None:
     engine.execute(sql(MODELS, "tie_reasons")).fetchall()
     engine.execute("create table tie_constants as select $k as k", {"k": asdict(DEFAULT_CONSTANTS)}).fetchall()
     short, medium, long = DEFAULT_CONSTANTS.half_lives_days
-    bench.table("pair_sums", as_of=window.as_of, short_days=short, medium_days=medium, long_days=long)
+    bench.table(
+        "pair_sums", since=window.since, as_of=window.as_of, short_days=short, medium_days=medium, long_days=long
+    )
     bench.table("scored_pairs", as_of=window.as_of)
 
 

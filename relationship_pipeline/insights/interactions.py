@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from relationship_pipeline.domain.months import add_months, month_end, month_start
 from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
@@ -21,21 +21,17 @@ from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.insights.identification import Identification
 from relationship_pipeline.insights.month import (
     MODELS,
-    NOTHING_USED,
     TAIL,
     MonthFiles,
     UsedOfNeighbours,
-    derive_emails,
-    derive_meetings,
+    bound,
+    derive,
     join_neighbours,
 )
 from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.manifest import DataFile, Manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import adopt_part, commit_manifest
-
-if TYPE_CHECKING:
-    pass
 
 TABLE = "interactions"
 
@@ -138,9 +134,8 @@ def derive_files(
     folder: Path,
     *,
     emails: bool = True,
-    meetings: bool = True,
 ) -> tuple[tuple[DataFile, ...], UsedOfNeighbours]:
-    """Derive [lo, hi) of a month into parts of a folder, not yet named by any manifest."""
+    """Derive [lo, hi) of a month, or of its meetings alone, into parts of a folder, not yet named by any manifest."""
     parts: list[DataFile] = []
     make_folder(folder)
 
@@ -153,13 +148,8 @@ def derive_files(
             with suppress(FileNotFoundError):
                 temp.unlink()
 
-    used = NOTHING_USED
-    if emails:
-        with context.engine() as engine:
-            used = derive_emails(engine, lake.files, who, lo, hi, write)
-    if meetings:
-        with context.engine() as engine:
-            derive_meetings(engine, lake.files, who, lo, hi, write)
+    with context.engine() as engine:
+        used = derive(engine, lake.files, who, lo, hi, write, emails=emails)
     return tuple(parts), used
 
 
@@ -181,7 +171,9 @@ def _standing(
     if stored is None or any(stored.inputs.get(name) != inputs[name] for name in own):
         return (), None
     with context.engine() as engine:
-        used = join_neighbours(Workbench(engine, MODELS), lake.files, month_start(lake.month), month_end(lake.month))
+        start = month_start(lake.month)
+        bound(engine, start, month_end(lake.month))
+        used = join_neighbours(Workbench(engine, MODELS), lake.files, start)
     if (stored.inputs.get("before_used"), stored.inputs.get("after_used")) != (used.before, used.after):
         return (), None
     kinds = ("email_identities", "meeting_identities")

@@ -14,6 +14,7 @@ from relationship_pipeline.insights.interactions import lake_month
 from relationship_pipeline.insights.month import (
     MODELS,
     MonthFiles,
+    bound,
     count_meetings,
     identify,
     join_neighbours,
@@ -77,8 +78,11 @@ def _month_bench(engine: duckdb.DuckDBPyConnection) -> Iterator[Workbench]:
 
 
 def _add_messages(bench: Workbench, files: MonthFiles, who: Identification) -> None:
-    join_neighbours(bench, files, month_start(files.month), month_end(files.month))
+    start = month_start(files.month)
+    bound(bench.engine, start, month_end(files.month))
+    join_neighbours(bench, files, start)
     open_emails(bench)
+    bench.table("email_addresses", alias="month_addresses")
     who.find_sides(bench)
     bench.table("hidden_here")
     bench.table("absent_here")

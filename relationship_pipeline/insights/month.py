@@ -1,7 +1,7 @@
 """One month's interactions, derived from the lake: the compact tables from which 12-month numbers are aggregated.
 
-`derive_emails` and `derive_meetings` do one month or a part of one (the edges of a window, N5) and hand each finished
-table to a writer. What is derived depends on nothing but their arguments. SQL: models/month/.
+`derive` does one month or a part of one (the edges of a window, N5) and hands each finished table to a writer. What is
+derived depends on nothing but its arguments. SQL: models/month/.
 """
 
 from __future__ import annotations
@@ -54,24 +54,58 @@ class UsedOfNeighbours:
 NOTHING_USED = UsedOfNeighbours("", "", 0, 0)
 
 
-def derive_emails(
+def derive(
     engine: duckdb.DuckDBPyConnection,
     files: MonthFiles,
     who: Identification,
     lo: datetime,
     hi: datetime,
     write: Write,
+    *,
+    emails: bool = True,
 ) -> UsedOfNeighbours:
-    """Store what the emails with `received_at` in [lo, hi) come to (N4): `email_identities`, `email_days`,
-    `email_records`, `email_pairs`, `conversations`, `replies`, `border_replies`, `last_questions`, `crm_emails`.
+    """Store what the emails with `received_at` (N4) and the meetings that start (N10) in [lo, hi) come to, by the kinds
+    of stored.STORED. Without `emails` only what comes of meetings alone.
 
     A `lo` after the month's start leaves out replies across the border to the month before: it is outside the window.
     """
     bench = Workbench(engine, MODELS)
-    used = join_neighbours(bench, files, lo, hi)
-    open_emails(bench)
+    bound(engine, lo, hi)
+    used = NOTHING_USED
+    if emails:
+        used = join_neighbours(bench, files, lo)
+        open_emails(bench)
+        bench.table("email_addresses")
+    bench.attach("month_meetings", files.meetings, schemas.MEETINGS)
+    bench.table("meeting_addresses")
+    if emails:
+        bench.table("month_addresses")
+    else:
+        bench.table("meeting_addresses", alias="month_addresses")
     identify(bench, who)
-    write(bench, "email_identities", "stored_identities", {})
+    _derive_meetings(bench, files.month, write)
+    if emails:
+        _derive_emails(bench, files.month, write)
+    return used
+
+
+def _derive_meetings(bench: Workbench, month: str, write: Write) -> None:
+    """Store what meetings come to; leaves table `met`."""
+    write(bench, "meeting_identities", "meeting_identities", {})
+    count_meetings(bench)
+    bench.view("meeting_turns")
+    bench.table("meeting_day_sums")
+    for name in ("meeting_days", "meeting_records", "crm_meetings"):
+        write(bench, name, name, {})
+    bench.view("meeting_interactions", "interactions_of_pairs")
+    bench.table("pair_interactions", full_audience=float(DEFAULT_CONSTANTS.full_audience))
+    write(bench, "meeting_pairs", "pairs", _tie_parameters(month))
+    bench.table("met")
+    bench.drop("pair_interactions", "meeting_links", "meeting_people", "meetings", "meeting_day_sums")
+
+
+def _derive_emails(bench: Workbench, month: str, write: Write) -> None:
+    write(bench, "email_identities", "email_identities", {})
     count_emails(bench)
     for name in ("email_days", "email_records", "crm_emails"):
         write(bench, name, name, {})
@@ -85,60 +119,36 @@ def derive_emails(
     for name in ("replies", "border_replies"):
         write(bench, name, name, {})
     bench.drop("dialogue", "answers", "month_replies", "received", "team_sizes")
-    bench.attach("month_meetings", files.meetings, schemas.MEETINGS)
-    bench.table("met_pairs")
     bench.view("email_interactions", "interactions_of_pairs")
-    write(bench, "email_pairs", "pairs", tie_parameters(files.month))
-    return used
+    bench.table("pair_interactions", full_audience=float(DEFAULT_CONSTANTS.full_audience))
+    bench.drop("named", "sent_to_accounts")
+    write(bench, "email_pairs", "pairs", _tie_parameters(month))
+    write(bench, "shared_days", "shared_days", {"month_end": month_end(month)})
 
 
-def derive_meetings(
-    engine: duckdb.DuckDBPyConnection,
-    files: MonthFiles,
-    who: Identification,
-    lo: datetime,
-    hi: datetime,
-    write: Write,
-) -> None:
-    """Store what the meetings that start in [lo, hi) come to (N10): `meeting_identities`, `meeting_days`,
-    `meeting_records`, `meeting_pairs`,
-    `crm_meetings`."""
-    bench = open_meetings(engine, files.meetings, lo, hi)
-    identify(bench, who)
-    write(bench, "meeting_identities", "stored_identities", {})
-    count_meetings(bench)
-    bench.view("meeting_turns")
-    bench.table("meeting_day_sums")
-    for name in ("meeting_days", "meeting_records", "crm_meetings"):
-        write(bench, name, name, {})
-    bench.view("meeting_interactions", "interactions_of_pairs")
-    bench.view("all_met_pairs", "met_pairs")
-    write(bench, "meeting_pairs", "pairs", tie_parameters(files.month))
-
-
-def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime, hi: datetime) -> UsedOfNeighbours:
+def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime) -> UsedOfNeighbours:
     """Tables `settled_keys`, `settled_copies`, `late_copies` and `border_copies`: where the month's emails and its
     neighbours' meet."""
     start = month_start(files.month)
-    _bound(bench.engine, lo, hi)
     bench.attach("month_rows", files.emails, schemas.EMAIL)
     bench.attach("before_rows", files.emails_before, schemas.EMAIL)
     bench.attach("after_rows", files.emails_after, schemas.EMAIL)
     for name in ("month_copies", "before_copies", "after_copies"):
         bench.view(name)
-    for name in ("settled_keys", "settled_copies", "late_copies"):
+    for name in ("settled_rows", "settled_keys", "settled_copies", "late_rows", "late_copies"):
         bench.table(name)
-    bench.table("border_copies", month_start=start, tail_start=start - TAIL, with_border=lo == start)
+    bench.table("border_rows", month_start=start, tail_start=start - TAIL, with_border=lo == start)
+    bench.table("border_copies")
     before, after = bench.row("neighbour_digests")
     settled_emails, settled_copies = bench.row("settled_counts")
     return UsedOfNeighbours(before, after, settled_emails, settled_copies)
 
 
 def open_emails(bench: Workbench) -> None:
-    """Table `emails`, each once as B5, N3 and N4 define it, view `other_copies` and table `month_addresses`."""
+    """Table `emails`, each once as B5, N3 and N4 define it, and view `other_copies`."""
     bench.view("copies")
     bench.view("other_copies")
-    for name in ("disputed_keys", "emails", "month_addresses"):
+    for name in ("disputed_keys", "emails"):
         bench.table(name)
 
 
@@ -146,7 +156,7 @@ def open_meetings(engine: duckdb.DuckDBPyConnection, paths: Iterable[Path], lo: 
     """A workbench with view `month_meetings` (all of the files), to count those that start in [lo, hi), and table
     `month_addresses`."""
     bench = Workbench(engine, MODELS)
-    _bound(engine, lo, hi)
+    bound(engine, lo, hi)
     bench.attach("month_meetings", paths, schemas.MEETINGS)
     bench.table("meeting_addresses", alias="month_addresses")
     return bench
@@ -187,19 +197,14 @@ def count_emails(bench: Workbench) -> None:
     bench.table("days")
 
 
-def tie_parameters(month: str) -> dict[str, Any]:
+def _tie_parameters(month: str) -> dict[str, Any]:
     """Parameters of the model `pairs`."""
     short, medium, long = DEFAULT_CONSTANTS.half_lives_days
-    return {
-        "month_end": month_end(month),
-        "short_days": short,
-        "medium_days": medium,
-        "long_days": long,
-        "full_audience": float(DEFAULT_CONSTANTS.full_audience),
-    }
+    return {"month_end": month_end(month), "short_days": short, "medium_days": medium, "long_days": long}
 
 
-def _bound(engine: duckdb.DuckDBPyConnection, lo: datetime, hi: datetime) -> None:
+def bound(engine: duckdb.DuckDBPyConnection, lo: datetime, hi: datetime) -> None:
+    """Table `bounds`: of what is counted."""
     engine.execute(
         "create table bounds as select $lo::timestamptz as lo, $hi::timestamptz as hi, $largest as largest_audience",
         {"lo": lo, "hi": hi, "largest": DEFAULT_CONSTANTS.largest_audience},

@@ -47,7 +47,6 @@ _PAIRS = pa.schema(
         ("tie_first_at", INSTANT),
         ("tie_last_at", INSTANT),
         *_SUMS,
-        ("day_lasts", pa.list_(INSTANT)),
         ("month_marks", _COUNT),
     ]
 )
@@ -62,6 +61,9 @@ STORED: dict[str, pa.Schema] = {
     "meeting_records": pa.schema([*_RECORD, *_MEETING_COUNTS, *_TIMES]),
     "email_pairs": _PAIRS,
     "meeting_pairs": _PAIRS,
+    "shared_days": pa.schema(
+        [*_RECORD, ("user_id", _TEXT), ("month_end", INSTANT), ("email_at", INSTANT), ("meeting_at", INSTANT)]
+    ),
     "conversations": pa.schema([*_RECORD, ("thread", pa.uint64()), ("first_at", INSTANT), ("by_us", _BOOL)]),
     "replies": pa.schema([*_RECORD, *_REPLIES, ("answer", pa.uint64()), ("answer_at", INSTANT), ("is_first", _BOOL)]),
     "border_replies": pa.schema(

@@ -34,8 +34,8 @@ PLANNED_MONTHS = 4
 
 _EMAIL_KINDS = frozenset(
     {
-        "email_identities", "email_days", "email_records", "email_pairs", "conversations", "replies", "border_replies",
-        "last_questions", "crm_emails",
+        "email_identities", "email_days", "email_records", "email_pairs", "shared_days", "conversations", "replies",
+        "border_replies", "last_questions", "crm_emails",
     }
 )  # fmt: skip
 _MEETING_KINDS = frozenset({"meeting_identities", "meeting_days", "meeting_records", "meeting_pairs", "crm_meetings"})
@@ -111,12 +111,11 @@ def _seen_of(
 ) -> dict[str, list[Path]]:
     """Files of a month by kind: the stored ones where all they count lies in the window, else of the part that does."""
     lo, hi = max(month_start(lake.month), since), min(month_end(lake.month), as_of)
-    cut = frozenset(
-        kind
-        for manifest, kinds in ((lake.emails, _EMAIL_KINDS), (lake.meetings, _MEETING_KINDS))
-        if _crosses(manifest, lo, hi)
-        for kind in kinds
-    )
+    cut: frozenset[str] = frozenset()
+    if _crosses(lake.emails, lo, hi):
+        cut = KINDS
+    elif _crosses(lake.meetings, lo, hi):
+        cut = _MEETING_KINDS
     folder = context.layout.month("interactions", lake.month)
     found = {kind: stored.paths(folder, kind) for kind in KINDS - cut}
     if cut:
@@ -149,15 +148,12 @@ def _edge(
         "from": lo.isoformat(),
         "to": hi.isoformat(),
         "emails": str(cut >= _EMAIL_KINDS),
-        "meetings": str(cut >= _MEETING_KINDS),
     }
     standing = open_table(folder)
     if standing is not None and standing.inputs == inputs:
         return folder, standing
     context.progress(f"{lake.month}: deriving the part that lies in the window")
-    parts, _ = derive_files(
-        context, lake, who, lo, hi, folder, emails=cut >= _EMAIL_KINDS, meetings=cut >= _MEETING_KINDS
-    )
+    parts, _ = derive_files(context, lake, who, lo, hi, folder, emails=cut >= _EMAIL_KINDS)
     return folder, commit_manifest(
         folder,
         epoch=context.layout.epoch,

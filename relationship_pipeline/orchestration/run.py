@@ -65,11 +65,13 @@ def backfill(settings: Settings, months: Sequence[str], report: Callable[[str], 
     """
     outcome = Outcome()
     with _carrier(settings, report) as carrier:
+        report("reading the directory and the CRM files")
         failure = carrier.run("read_sources")
         if failure:
             outcome.failed["sources"] = failure
             return outcome
         for month in months:
+            report(f"collecting {month}")
             failure = carrier.run("backfill_year", partition_key=month)
             if failure:
                 outcome.failed[month] = failure

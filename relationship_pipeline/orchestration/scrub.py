@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,9 +31,10 @@ def cancel_runs(
     *,
     until: datetime | None,
     keep_run: str | None,
-    sleep: Callable[[float], None] = time.sleep,
+    patience: float = CANCEL_SECONDS,
 ) -> int:
-    """Cancel every backfill and run in flight but `keep_run` and wait until none is left; returns how many still are.
+    """Cancel every backfill and run in flight but `keep_run` and wait until none is left, for at most `patience` seconds;
+    returns how many still are.
 
     A run that nobody can terminate (its process belongs to a command line elsewhere, or is gone) is reported as
     cancelled: the fence, not the cancelling, is what stops it from committing.
@@ -43,9 +44,9 @@ def cancel_runs(
         instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELING))
     for run in _in_flight(instance, until, keep_run):
         instance.run_coordinator.cancel_run(run.run_id)
-    deadline = time.monotonic() + CANCEL_SECONDS
+    deadline = time.monotonic() + patience
     while _in_flight(instance, until, keep_run) and time.monotonic() < deadline:
-        sleep(0.5)
+        time.sleep(0.5)
     for run in _in_flight(instance, until, keep_run):
         instance.report_run_canceled(run, message="cancelled: consent was withdrawn")
     return len(_in_flight(instance, until, keep_run))

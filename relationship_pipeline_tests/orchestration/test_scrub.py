@@ -95,7 +95,7 @@ def test_w6_a_deletion_spares_the_runs_of_a_consent_given_meanwhile(instance: dg
     backfill(instance, "oldcompleted", THEN, BulkActionStatus.COMPLETED_SUCCESS)
     backfill(instance, "newrequested", AGAIN, BulkActionStatus.REQUESTED)
 
-    assert cancel_runs(instance, until=AGAIN, keep_run=None, sleep=lambda seconds: None) == 0
+    assert cancel_runs(instance, until=AGAIN, keep_run=None, patience=0) == 0
     statuses = {run.run_id: run.status for run in instance.get_runs()}
     assert statuses[hanging] is dg.DagsterRunStatus.CANCELED
     assert statuses[going_on] is dg.DagsterRunStatus.STARTED
@@ -120,7 +120,7 @@ def test_w2_without_a_later_consent_everything_goes_but_the_deletions_own_run(
     instance: dg.DagsterInstance, home: Path
 ) -> None:
     gone, own = materialized(instance, THEN), in_flight(instance, AGAIN)
-    assert cancel_runs(instance, until=None, keep_run=own, sleep=lambda seconds: None) == 0
+    assert cancel_runs(instance, until=None, keep_run=own, patience=0) == 0
     scrub_history(instance, home, until=None, keep_run=own)
     assert [run.run_id for run in instance.get_runs()] == [own]
     assert holds(home, gone) == []

@@ -1,5 +1,5 @@
 -- Emails as N3 and N4 define them, each once. Days are counted in microseconds: calendar arithmetic on times with a zone
--- costs more than all the rest. `mailbox` is that of the earliest copy.
+-- costs more than all the rest. `mailbox` is that of the earliest copy. The lists of the lake are distinct by themselves.
 -- grain: message_key. inputs: copies, disputed_keys, bounds(lo, hi).
 with
 undisputed as (
@@ -11,7 +11,11 @@ undisputed as (
         sent_at,
         coalesce(from_address, sender_address) as sender,
         if(from_address is null, null, from_name) as sender_name,
-        list_distinct(list_concat(to_addresses, cc_addresses)) as recipients,
+        case
+            when len(cc_addresses) = 0 then to_addresses
+            when len(to_addresses) = 0 then cc_addresses
+            else list_distinct(list_concat(to_addresses, cc_addresses))
+        end as recipients,
         is_bulk,
         is_border
     from copies

@@ -1,12 +1,5 @@
--- Every address that the month's emails name.
--- grain: address. inputs: emails.
-with
-texts as (
-    select sender as address from emails
-    union all
-    select unnest(recipients) from emails
-)
-
-select distinct address
-from texts
-where address is not null
+-- Every address that the month's emails and meetings name.
+-- grain: address. inputs: email_addresses, meeting_addresses.
+select address from email_addresses
+union
+select address from meeting_addresses

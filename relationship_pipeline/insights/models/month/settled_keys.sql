@@ -1,5 +1,4 @@
--- Emails of the month that belong to the month before, because a copy is held there (B5).
--- grain: message_key. inputs: month_copies, before_copies.
+-- Emails of the month that belong to the month before (B5).
+-- grain: message_key. inputs: settled_rows.
 select distinct message_key
-from month_copies
-where message_key in (select message_key from before_copies)
+from settled_rows

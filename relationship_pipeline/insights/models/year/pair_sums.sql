@@ -1,62 +1,37 @@
 -- What is between one of us and a contact, account or colleague over the window, aged to as_of (domain/ties.py).
 -- Ageing rounds to whole 2^-40 again, so that the sum over months does not depend on its order.
--- grain: (record_type, record_id, user_id). inputs: email_pairs, meeting_pairs.
--- parameters: $as_of, $short_days, $medium_days, $long_days.
+-- A day with emails and meetings counts once, by its last: the earlier of both is taken off again.
+-- grain: (record_type, record_id, user_id). inputs: email_pairs, meeting_pairs, shared_days.
+-- parameters: $since, $as_of, $short_days, $medium_days, $long_days.
 with
-shared as (
-    select
-        record_type,
-        record_id,
-        user_id,
-        month_end,
-        list_concat(email_pairs.day_lasts, meeting_pairs.day_lasts) as lasts
-    from meeting_pairs
-    inner join email_pairs using (record_type, record_id, user_id, month_end)
-    where email_pairs.day_lasts is not null and meeting_pairs.day_lasts is not null
-),
-
-shared_days as (
-    select record_type, record_id, user_id, month_end, max(last_at) as last_at
-    from (select shared.* exclude (lasts), unnest(lasts) as last_at from shared)
-    group by record_type, record_id, user_id, month_end, epoch_us(last_at) // 86_400_000_000
-),
-
-joined_days as (
-    select
-        record_type,
-        record_id,
-        user_id,
-        month_end,
-        sum(round(1_099_511_627_776
-            * pow(0.5, (epoch_us(month_end) - epoch_us(last_at)) / 86_400_000_000 / $short_days))::bigint)::bigint
-            as days_short,
-        sum(round(1_099_511_627_776
-            * pow(0.5, (epoch_us(month_end) - epoch_us(last_at)) / 86_400_000_000 / $medium_days))::bigint)::bigint
-            as days_medium,
-        sum(round(1_099_511_627_776
-            * pow(0.5, (epoch_us(month_end) - epoch_us(last_at)) / 86_400_000_000 / $long_days))::bigint)::bigint
-            as days_long
+last_of_both as (
+    select record_type, record_id, user_id, month_end, email_at, max(meeting_at) as meeting_at
     from shared_days
-    group by record_type, record_id, user_id, month_end
+    where meeting_at >= $since and meeting_at < $as_of
+    group by record_type, record_id, user_id, month_end, email_at
 ),
 
-single as (
-    select * from email_pairs
-    union all by name
-    select * from meeting_pairs
+counted_twice as (
+    select
+        *,
+        (epoch_us(month_end) - epoch_us(least(email_at, meeting_at))) / 86_400_000_000 as age
+    from last_of_both
 ),
 
 parts as (
-    select
-        single.* replace (
-            case when shared.record_id is null then single.days_short else 0 end as days_short,
-            case when shared.record_id is null then single.days_medium else 0 end as days_medium,
-            case when shared.record_id is null then single.days_long else 0 end as days_long
-        )
-    from single
-    left join shared using (record_type, record_id, user_id, month_end)
+    select * from email_pairs
     union all by name
-    select * from joined_days
+    select * from meeting_pairs
+    union all by name
+    select
+        record_type,
+        record_id,
+        user_id,
+        month_end,
+        -round(1_099_511_627_776 * pow(0.5, age / $short_days))::bigint as days_short,
+        -round(1_099_511_627_776 * pow(0.5, age / $medium_days))::bigint as days_medium,
+        -round(1_099_511_627_776 * pow(0.5, age / $long_days))::bigint as days_long
+    from counted_twice
 ),
 
 ages as (
