@@ -125,6 +125,11 @@ ABSENCES = pa.schema([("user_id", pa.string()), ("since", INSTANT), ("until", IN
 HIDDEN = pa.schema([("address", pa.string())])
 """Addresses to be removed as sender or recipient and never shown (O4 `everywhere`, O6)."""
 
+TIE_MARKS = pa.schema(
+    [("kind", pa.string()), ("subject", pa.string()), ("account_id", pa.string()), ("user_id", pa.string())]
+)
+"""Ties that a user hid or marked wrong (K7), grain: (kind, subject, user_id); what the columns hold: consent.tie_marks."""
+
 USERS = pa.schema(
     [
         ("user_id", pa.string()),

@@ -15,6 +15,7 @@ from relationship_pipeline.cli import insights as insight_commands
 from relationship_pipeline.cli import opt_out as opt_out_commands
 from relationship_pipeline.cli import run as run_commands
 from relationship_pipeline.cli import simulate as simulate_commands
+from relationship_pipeline.cli import tie as tie_commands
 from relationship_pipeline.data_dir import restrict_modes
 from relationship_pipeline.errors import PipelineError
 
@@ -34,6 +35,7 @@ for group in (
     consent_commands,
     opt_out_commands,
     insight_commands,
+    tie_commands,
     erase_commands,
     doctor_commands,
     simulate_commands,

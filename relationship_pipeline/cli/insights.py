@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from relationship_pipeline import data_dir
-from relationship_pipeline.cli.output import json_option, outsiders, print_json
+from relationship_pipeline.cli.output import json_option, print_json
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.errors import BadInput
 
 if TYPE_CHECKING:
-    from relationship_pipeline.publishing.who_knows import Answer
+    from relationship_pipeline.publishing.who_knows import Answer, Introducer, WarmPath
 
 GRANTS = ("kpis", "who_knows_whom")
 
@@ -95,7 +95,9 @@ def evaluate(
     from relationship_pipeline.insights.evaluate import as_json_text, evaluate_messages
     from relationship_pipeline.insights.evaluation_table import evaluation_table
 
-    instants = _instants(cuts) if cuts else None
+    instants = _instants(cuts) if cuts is not None else None
+    if pairs_path is not None and not pairs_path.parent.is_dir():
+        raise BadInput("--pairs: the folder to write to does not exist; make it first")
 
     def progress(done: int, of: int) -> None:
         click.echo(f"cut {done} of {of}", err=True)
@@ -132,7 +134,9 @@ def _instants(text: str) -> list[datetime]:
 @click.option("--from", "colleague", metavar="COLLEAGUE", help="Also show paths from this colleague through another.")
 @click.option("--purpose", help="Why you ask; kept with the look-up (V5).")
 @click.option("--draft-introduction", is_flag=True, help="Print a draft request to the strongest introducer.")
-@click.option("--eml", "eml", type=click.Path(path_type=Path), help="Write the draft as a mail file instead.")
+@click.option(
+    "--eml", "eml", type=click.Path(path_type=Path, dir_okay=False), help="Write the draft as a mail file instead."
+)
 @json_option
 def who_knows(
     looked_up: str,
@@ -144,55 +148,65 @@ def who_knows(
     as_json: bool,
 ) -> None:
     """Who can introduce me: the colleagues with the strongest tie, with reasons."""
+    from relationship_pipeline.insights.accounts import free_mail_domains
     from relationship_pipeline.publishing import introduction
     from relationship_pipeline.publishing.who_knows import who_knows as look_up
 
-    layout = data_dir.open_settings().layout
-    answer = look_up(layout, looked_up, role_name, from_colleague=colleague, purpose=purpose)
-    if draft_introduction or eml is not None:
-        draft = introduction.draft_introduction(answer, purpose=purpose)
-        if eml is not None:
+    if eml is not None and not eml.parent.is_dir():
+        raise BadInput("--eml: the folder to write to does not exist; make it first")
+    settings = data_dir.open_settings()
+    answer = look_up(
+        settings.layout,
+        looked_up,
+        role_name,
+        from_colleague=colleague,
+        purpose=purpose,
+        free_mail=free_mail_domains(settings.free_mail_domains),
+    )
+    wants_draft = draft_introduction or eml is not None
+    draft = introduction.draft_introduction(answer, purpose=purpose) if wants_draft else None
+    if draft is not None and eml is not None:
+        try:
             eml.write_bytes(introduction.as_eml(draft))
-            click.echo(f"wrote {eml}; nothing was sent", err=True)
-        else:
-            click.echo(introduction.as_text(draft))
-    elif as_json:
-        print_json(asdict(answer))
-    else:
+        except OSError as error:
+            raise BadInput(f"--eml: the file cannot be written: {error.strerror}") from None
+        click.echo(f"wrote {eml}; nothing was sent", err=True)
+    if as_json:
+        print_json(asdict(answer) | ({"draft": asdict(draft)} if draft is not None else {}))
+    elif draft is None:
         show_answer(answer)
+    elif eml is None:
+        click.echo(introduction.as_text(draft))
 
 
 def show_answer(answer: Answer) -> None:
-    """Introducers, then paths, as tables for people."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    about = f"{answer.name} ({answer.looked_up})" if answer.name else answer.looked_up
+    """Introducers, then paths, for people: an address stands whole on one line, so that it can be copied."""
     if not answer.introducers:
-        console.print(outsiders(f"Nobody has a tie to {about} that is shown."))
+        _show(f"Nobody has a tie to {answer.about} that is shown.")
     else:
-        table = Table(title=outsiders(f"Who knows {about}?"), title_justify="left", header_style="bold")
-        for column in ("", "colleague", "strength", "last", "why"):
-            table.add_column(column, overflow="fold")
-        for found in answer.introducers:
-            table.add_row(
-                str(found.rank),
-                outsiders(f"{found.colleague_name or ''} {found.colleague_email}".strip()),
-                f"{found.strength} {found.band}",
-                f"{found.last_interaction_at:%Y-%m-%d}",
-                outsiders(found.reasons),
-            )
-        console.print(table)
+        _show(f"Who knows {answer.about}?", bold=True)
+    for found in answer.introducers:
+        _show(f"{found.rank}. {_named(found)}: {found.strength}, {found.band}")
+        _show(f"   last {found.last_interaction_at:%Y-%m-%d}; {found.reasons}")
+    if answer.from_colleague is None:
+        return
+    click.echo()
+    _show(f"Paths from {answer.from_name or answer.from_colleague}", bold=True)
     for path in answer.paths:
-        console.print(
-            outsiders(
-                f"you -> {path.colleague_name or path.colleague_email} ({path.first_strength}) -> {answer.looked_up} "
-                f"({path.second_strength}): {path.strength:.0f}"
-            )
-        )
-    if answer.from_colleague is not None and not answer.paths:
-        console.print("No path through one other colleague with both ties at least 40.", highlight=False)
+        legs = f"tie to you {path.first_strength}, to them {path.second_strength}"
+        _show(f"{path.strength:3.0f}  over {_named(path)} ({legs})")
+    if not answer.paths:
+        _show("none through one other colleague with both ties at least 40")
+
+
+def _named(one: Introducer | WarmPath) -> str:
+    return f"{one.colleague_name} <{one.colleague_email}>" if one.colleague_name else one.colleague_email
+
+
+def _show(line: str, *, bold: bool = False) -> None:
+    from relationship_pipeline.publishing.formats import visible
+
+    click.echo(click.style(visible(line), bold=bold or None))
 
 
 COMMANDS = [role, query, who_knows, evaluate]

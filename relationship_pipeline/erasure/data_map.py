@@ -25,7 +25,7 @@ class Holds(StrEnum):
     KEY = "a key"
     METADATA = "mail and meeting metadata with addresses"
     DERIVED = "numbers and names about people, with addresses"
-    RULES = "opt-outs, group memberships, mailbox ids"
+    RULES = "opt-outs, group memberships, hidden ties, mailbox ids"
     SEALED = "sealed metadata"
     COMPANY_RECORDS = "the company's own records"
 
@@ -178,7 +178,13 @@ STORES = (
     ),
     Store("reports", "epochs/{epoch}/published/{role}.html", Holds.DERIVED, "report of a role", "replaced daily"),
     Store("published work files", "epochs/{epoch}/published/{temp}", Holds.DERIVED, "a database being built", _WORK),
-    Store("epoch ledger", "epochs/{epoch}/ledger.sqlite", Holds.RULES, "opt-outs, snapshots, look-up register", _EPOCH),
+    Store(
+        "epoch ledger",
+        "epochs/{epoch}/ledger.sqlite",
+        Holds.RULES,
+        "opt-outs, snapshots, hidden ties, registers of look-ups and exports",
+        _EPOCH,
+    ),
     Store("epoch ledger journals", "epochs/{epoch}/ledger.sqlite-*", Holds.RULES, "a write under way", "moments"),
     Store("stage", "epochs/{epoch}/stage/**", Holds.METADATA, "rows as a source read them", "until their month stands"),
     Store("work files", "epochs/{epoch}/tmp/**", Holds.METADATA, "work files, the demo's generated tenant", _WORK),

@@ -19,6 +19,7 @@ from relationship_pipeline.consent.enforcement import Rules
 from relationship_pipeline.consent.epoch_ledger import epoch_transaction
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.consent.tie_marks import TieMarks
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import DEFAULT_SCOPES, EVERYWHERE, Kind, Mode, OptOut
 from relationship_pipeline.erasure.rewrite import (
@@ -117,7 +118,7 @@ def run_request(
     without = Without(person.user_ids, person.addresses if everywhere else frozenset())
     _set_status(layout, epoch, request, Status.PROCESSING, now())
     try:
-        rewrite_in_fresh_process(settings, epoch, without)
+        _take_out(settings, epoch, without)
         rebuild()
         left = count_left(layout.epoch(epoch), without, settings)
         if left:
@@ -242,8 +243,13 @@ def erase_due_people(settings: Settings, epoch: str, rules: Rules) -> bool:
     published databases anew afterwards."""
     due = people_due(settings.layout.epoch(epoch), rules, settings)
     if due:
-        rewrite_in_fresh_process(settings, epoch, due)
+        _take_out(settings, epoch, due)
     return bool(due)
+
+
+def _take_out(settings: Settings, epoch: str, without: Without) -> None:
+    rewrite_in_fresh_process(settings, epoch, without)
+    TieMarks(settings.layout, epoch).forget(without.mailboxes, without.addresses)
 
 
 def _set_status(layout: Layout, epoch: str, request: str, status: Status, now: datetime) -> None:

@@ -7,7 +7,7 @@ through the fence. What a row is stands in the models' headers; the columns in s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relationship_pipeline import schemas
+from relationship_pipeline.consent.tie_marks import marks_digest
 from relationship_pipeline.domain.health import DEFAULT_CONSTANTS as HEALTH
 from relationship_pipeline.domain.months import month_end, month_of, month_start, window_months
 from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
@@ -70,12 +71,17 @@ def build_health(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
 
 def build_who_knows_whom(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
     """Keep WHO_KNOWS_TABLES fresh for `as_of`, and with them GRAPH_TABLES, which come from the same pass."""
-    return _only(WHO_KNOWS_TABLES, _keep(context, as_of, WHO_KNOWS_TABLES + GRAPH_TABLES, _prepare_ties))
+    return _only(WHO_KNOWS_TABLES, _keep_ties(context, as_of))
 
 
 def build_contact_graph(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
     """Keep GRAPH_TABLES fresh for `as_of`."""
-    return _only(GRAPH_TABLES, _keep(context, as_of, WHO_KNOWS_TABLES + GRAPH_TABLES, _prepare_ties))
+    return _only(GRAPH_TABLES, _keep_ties(context, as_of))
+
+
+def _keep_ties(context: BuildContext, as_of: datetime) -> dict[str, Manifest]:
+    marks = {"tie marks": marks_digest(context.marked_ties)}
+    return _keep(context, as_of, WHO_KNOWS_TABLES + GRAPH_TABLES, _prepare_ties, marks)
 
 
 def _only(tables: tuple[str, ...], manifests: dict[str, Manifest]) -> dict[str, Manifest]:
@@ -98,10 +104,12 @@ def _keep(
     as_of: datetime,
     tables: tuple[str, ...],
     prepare: Callable[[BuildContext, Window, Workbench], Prepared],
+    also: Mapping[str, str] | None = None,
 ) -> dict[str, Manifest]:
-    """The tables' manifests, computed and committed where their inputs differ from what stands."""
+    """The tables' manifests, computed and committed where their inputs (those of all tables, and `also`) differ from what
+    stands."""
     with context.lock("insights"):
-        return _keep_held(context, as_of, tables, prepare)
+        return _keep_held(context, as_of, tables, prepare, also or {})
 
 
 def _keep_held(
@@ -109,9 +117,10 @@ def _keep_held(
     as_of: datetime,
     tables: tuple[str, ...],
     prepare: Callable[[BuildContext, Window, Workbench], Prepared],
+    also: Mapping[str, str],
 ) -> dict[str, Manifest]:
     window = open_window(context, as_of)
-    inputs = {**window.inputs, "settings": _settings_digest(context), "crm": crm_digest(context.crm)}
+    inputs = {**window.inputs, "settings": _settings_digest(context), "crm": crm_digest(context.crm), **also}
     folders = {table: context.layout.insight(table) for table in tables}
     standing = {table: open_table(folder) for table, folder in folders.items()}
     if all(manifest is not None and manifest.inputs == inputs for manifest in standing.values()):
@@ -236,6 +245,8 @@ def _instants(window: Window) -> pa.Table:
 def _prepare_ties(context: BuildContext, window: Window, bench: Workbench) -> Prepared:
     _open_people(context, window, bench)
     _score_pairs(window, bench)
+    bench.register("tie_marks", context.marked_ties)
+    bench.table("hidden_ties")
     bench.table("shown_ties", shown=SHOWN_TIES)
     bench.table("graph_ties")
     bench.table("spelled_names")
@@ -265,8 +276,10 @@ def _open_people(context: BuildContext, window: Window, bench: Workbench) -> Non
     month_models.count_meetings(planned)
     bench.table("users")
     bench.table("contact_accounts")
-    outside = bench.engine.execute("select address from identities where side = 'outside'").fetchall()
-    register_crm(bench, context, window.crm, frozenset(address for (address,) in outside))
+    sides: dict[str, set[str]] = {"outside": set(), "hidden": set()}
+    for side, address in bench.engine.execute("select side, address from identities").fetchall():
+        sides.setdefault(side, set()).add(address)
+    register_crm(bench, context, window.crm, frozenset(sides["outside"]), frozenset(sides["hidden"]))
 
 
 def count_crm(window: Window, bench: Workbench) -> None:

@@ -25,9 +25,10 @@ def _silent(line: str) -> None:
 class BuildContext:
     """Arrow tables: `people` (address, user_id, in_scope, may_introduce, display_name, primary_address, hidden),
     `absences` (user_id, since, until; None for nobody's), `internal_domains` (domain), `hidden_addresses` (address),
-    `hidden_domains` (domain), and `crm` by the names and schemas of schemas.CRM (missing kinds are empty). `fence` is
-    entered around every commit. `progress` takes one line for people, without personal data. `lock` is held, by name, by
-    whoever writes a month's interactions or the 12-month tables: two builds at once do the work once."""
+    `hidden_domains` (domain), `tie_marks` (schemas.TIE_MARKS; None for none), and `crm` by the names and schemas of
+    schemas.CRM (missing kinds are empty). `fence` is entered around every commit. `progress` takes one line for people,
+    without personal data. `lock` is held, by name, by whoever writes a month's interactions or the 12-month tables: two
+    builds at once do the work once."""
 
     layout: EpochLayout
     settings: Settings
@@ -37,9 +38,16 @@ class BuildContext:
     hidden_domains: pa.Table
     fence: CommitFence
     absences: pa.Table | None = None
+    tie_marks: pa.Table | None = None
     crm: Mapping[str, pa.Table] = field(default_factory=dict)
     progress: Callable[[str], None] = _silent
     lock: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext()
+
+    @property
+    def marked_ties(self) -> pa.Table:
+        from relationship_pipeline.schemas import TIE_MARKS
+
+        return TIE_MARKS.empty_table() if self.tie_marks is None else self.tie_marks
 
     def engine(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return open_engine(self.layout.spill, memory_limit=self.settings.memory_limit, threads=self.settings.threads)

@@ -33,10 +33,13 @@ def crm_digest(crm: Mapping[str, pa.Table]) -> str:
     return whole.hexdigest()[:32]
 
 
-def register_crm(bench: Workbench, context: BuildContext, people: CrmPeople, outside: frozenset[str]) -> None:
+def register_crm(
+    bench: Workbench, context: BuildContext, people: CrmPeople, outside: frozenset[str], hidden: frozenset[str]
+) -> None:
     """Register what the models read as `crm_…`: records that have a row without any activity (`crm_known`), names and
     descriptions, who counts on both sides (`crm_sides`, `crm_teams`), and the listed calls, emails and appointments.
-    `outside`: addresses of the CRM that stand outside (N2)."""
+    `outside`: addresses of the CRM that stand outside (N2). `hidden`: those of people who appear nowhere (O4, O6); a lead
+    of theirs keeps its id and state, which are the company's, and loses its name."""
     crm = context.crm
     accounts = crm_table(crm, "accounts").to_pylist()
     opportunities = crm_table(crm, "opportunities").to_pylist()
@@ -90,7 +93,15 @@ def register_crm(bench: Workbench, context: BuildContext, people: CrmPeople, out
         bench,
         "crm_leads",
         {"lead_id": "text", "name": "text", "company_name": "text", "state": "text"},
-        [(row["lead_id"], row["name"], row["company_name"], LEAD_STATES.get(row["state"])) for row in leads],
+        [
+            (
+                row["lead_id"],
+                None if hidden.intersection(row["addresses"] or ()) else row["name"],
+                row["company_name"],
+                LEAD_STATES.get(row["state"]),
+            )
+            for row in leads
+        ],
     )
     _register(
         bench,

@@ -45,9 +45,11 @@ from relationship_pipeline.operations.people import (
     export_person,
     restore_backup,
 )
+from relationship_pipeline.operations.ties import HiddenTie, hidden_ties, hide_tie, show_tie
 from relationship_pipeline.operations.work import Work, watch_progress
 
 __all__ = [
+    "HiddenTie",
     "Work",
     "backup_store",
     "build_contact_graph",
@@ -71,6 +73,8 @@ __all__ = [
     "evaluate_lake",
     "export_person",
     "has_consent_to_watch",
+    "hidden_ties",
+    "hide_tie",
     "is_erased_state",
     "make_backup",
     "next_consent_after",
@@ -82,5 +86,6 @@ __all__ = [
     "refresh_months",
     "restore_backup",
     "run_erasure",
+    "show_tie",
     "watch_progress",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from relationship_pipeline.consent.enforcement import Rules
 from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.consent.tie_marks import TieMarks
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
 from relationship_pipeline.domain.months import month_of, month_range
 from relationship_pipeline.errors import BadInput, BadLake
@@ -57,6 +58,7 @@ def _deriving(work: Work) -> _Deriving:
         settings=settings,
         people=rules.people,
         absences=rules.absences,
+        tie_marks=TieMarks(settings.layout, record.epoch).table(),
         internal_domains=rules.internal_domains,
         hidden_addresses=rules.hidden,
         hidden_domains=rules.hidden_domains,

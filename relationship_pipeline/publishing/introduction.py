@@ -40,20 +40,20 @@ def draft_introduction(
     purpose: str | None = None,
     template: str | None = None,
 ) -> Draft:
-    """A request to the strongest introducer (or a given one) to make the introduction that was looked up.
+    """A request to make the introduction that was looked up: to a given introducer, else to the one whom the best path
+    leads over, else to the strongest who is not the asker.
 
     Raises BadInput where nobody can introduce or the template names a placeholder that does not exist.
     """
-    asked = introducer or next(iter(answer.introducers), None)
+    asked = introducer or _best(answer)
     if asked is None:
-        raise BadInput("nobody here has a tie strong enough to ask for this introduction")
-    wanted = f"{answer.name} ({answer.looked_up})" if answer.name else answer.looked_up
+        raise BadInput("nobody else here has a tie that is shown, so there is nobody to ask for this introduction")
     values = {
         "colleague_name": asked.colleague_name or asked.colleague_email,
-        "wanted": wanted,
+        "wanted": answer.about,
         "reasons": asked.reasons,
         "purpose": purpose or UNKNOWN_PURPOSE,
-        "sender_name": sender_name or UNKNOWN_SENDER,
+        "sender_name": sender_name or answer.from_name or UNKNOWN_SENDER,
     }
     try:
         filled = Template(template or default_template()).substitute({k: visible(v) for k, v in values.items()})
@@ -62,6 +62,12 @@ def draft_introduction(
         raise BadInput(f"the introduction template has a placeholder that does not exist; there are {names}") from None
     subject, _, text = filled.partition("\n")
     return Draft(to=asked.colleague_email, subject=subject.strip(), text=text.strip() + "\n")
+
+
+def _best(answer: Answer) -> Introducer | None:
+    others = {one.colleague_email: one for one in answer.introducers if one.colleague_email != answer.from_colleague}
+    on_the_way = (others[path.colleague_email] for path in answer.paths if path.colleague_email in others)
+    return next(on_the_way, next(iter(others.values()), None))
 
 
 def as_text(draft: Draft) -> str:

@@ -5,7 +5,7 @@ All viewers of a role get the same introducers in the same order (V3); every loo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,7 @@ from relationship_pipeline.publishing.connection import DEFAULT_LIMITS, current_
 from relationship_pipeline.publishing.query import one_line_errors
 from relationship_pipeline.publishing.register import record_look_up
 from relationship_pipeline.publishing.roles import DEFAULT_ROLE, require_role
-from relationship_pipeline.schemas import WHO_KNOWS_WHOM
+from relationship_pipeline.schemas import KPIS, WHO_KNOWS_WHOM
 
 if TYPE_CHECKING:
     import duckdb
@@ -64,8 +64,11 @@ class WarmPath:
 @dataclass(frozen=True)
 class Answer:
     """What a look-up found: introducers strongest first (none: known, but no tie is shown), and, where asked from a
-    colleague, up to five paths through others. `kind` is `contact` or `company`; `name` the contact's, where known."""
+    colleague, up to five paths through others. `asked` is the address or domain that was asked for, `looked_up` the
+    address or account id that it stands for; `kind` is `contact` or `company`; `name` and `from_name` are what the contact
+    or account, and the colleague who asks, are called, where known."""
 
+    asked: str
     looked_up: str
     kind: str
     name: str | None
@@ -73,6 +76,12 @@ class Answer:
     introducers: tuple[Introducer, ...]
     paths: tuple[WarmPath, ...] = ()
     from_colleague: str | None = None
+    from_name: str | None = None
+
+    @property
+    def about(self) -> str:
+        """Whom or what the answer is about, for people."""
+        return f"{self.name} ({self.asked})" if self.name and self.name != self.asked else self.asked
 
 
 def who_knows(
@@ -82,34 +91,50 @@ def who_knows(
     *,
     from_colleague: str | None = None,
     purpose: str | None = None,
+    free_mail: Collection[str] = (),
     now: datetime | None = None,
 ) -> Answer:
     """The up to five colleagues who know an outside address or a company's domain, with their reasons.
 
-    `from_colleague`, a primary address, adds up to five two-hop paths both of whose legs are at least LEAST_LEG. Raises
-    ConsentRefused, Refused (role, grant, nothing published, register not writable) and BadInput where the address, the
-    domain or the colleague is not known; texts name no address.
+    `from_colleague`, a primary address, adds up to five two-hop paths both of whose legs are at least LEAST_LEG. Domains of
+    `free_mail` are no company. Raises ConsentRefused, Refused (role, grant, nothing published, register not writable) and
+    BadInput where the address, the domain or the colleague is not known; texts name no address.
     """
     ledger = ControlLedger(layout)
     epoch = current_epoch(layout)
-    require_role(ledger, role, WHO_KNOWS_WHOM)
+    grants = require_role(ledger, role, WHO_KNOWS_WHOM).grants
     kind, wanted = _wanted(looked_up)
+    if wanted in free_mail:
+        raise BadInput("a free-mail domain is no company; ask for one address there")
     me = None if from_colleague is None else normalize_address(from_colleague) or from_colleague.strip().lower()
     with open_published(epoch, role) as connection, one_line_errors(connection, DEFAULT_LIMITS.timeout):
         record_look_up(epoch.ledger, wanted, role, purpose, now or datetime.now(UTC), kind)
         key, name = _find(connection, kind, wanted)
-        if me is not None and not connection.execute(sql(MODELS, "find_colleague"), {"colleague": me}).fetchone():
+        if kind == "company" and KPIS in grants:
+            (name,) = _one(connection, "account_name", looked_up=key) or (None,)
+        colleague = None if me is None else _one(connection, "find_colleague", colleague=me)
+        if me is not None and colleague is None:
             raise BadInput(
                 "that colleague is not in the contact graph: not in scope, opted out, or without ties; "
                 "--from takes a colleague's primary address"
             )
-        introducers = _rows(connection, f"{kind}_introducers", {"looked_up": key}, Introducer)
+        introducers = _rows(connection, "introducers", {"looked_up": key}, Introducer)
         paths: tuple[WarmPath, ...] = ()
         if me is not None:
             bounds = {"colleague": me, "looked_up": key, "least": LEAST_LEG, "most": MOST_PATHS}
-            paths = _rows(connection, f"{kind}_paths", bounds, WarmPath)
+            paths = _rows(connection, "paths", bounds, WarmPath)
         instant = connection.execute("select max(as_of) as as_of from graph_nodes").fetchone()
-    return Answer(key, kind, name, instant[0] if instant else None, introducers, paths, me)
+    return Answer(
+        asked=wanted,
+        looked_up=key,
+        kind=kind,
+        name=name,
+        as_of=instant[0] if instant else None,
+        introducers=introducers,
+        paths=paths,
+        from_colleague=me,
+        from_name=colleague[1] if colleague else None,
+    )
 
 
 def _wanted(looked_up: str) -> tuple[str, str]:
@@ -128,21 +153,24 @@ def _wanted(looked_up: str) -> tuple[str, str]:
 
 def _find(connection: duckdb.DuckDBPyConnection, kind: str, wanted: str) -> tuple[str, str | None]:
     """The published key (address or account id) and the contact's name. Raises BadInput for an unknown one."""
-    if kind == "contact":
-        row = connection.execute(sql(MODELS, "find_contact"), {"looked_up": wanted}).fetchone()
-        if row is None:
-            raise BadInput(
-                "nobody here was in touch with that address in the 12 months before the last refresh; "
-                "check its spelling, or ask for its company by domain"
-            )
-        return str(row[0]), row[1]
-    row = connection.execute(sql(MODELS, "find_account"), {"looked_up": wanted}).fetchone()
-    if row is None:
+    row = _one(connection, "find_contact" if kind == "contact" else "find_account", looked_up=wanted)
+    if row is not None:
+        return str(row[0]), row[1] if kind == "contact" else None
+    if kind == "company":
         raise BadInput(
-            "nobody here was in touch with a company of that domain in the 12 months before the last refresh; "
-            "check its spelling (free-mail domains are no company)"
+            "no tie to a company of that domain is shown: nobody who may introduce wrote to it or met it in the 12 months "
+            "before the last refresh; check its spelling"
         )
-    return str(row[0]), None
+    if _one(connection, "find_colleague", colleague=wanted):
+        raise BadInput("that is a colleague; ask for somebody outside, by address, or for a company, by domain")
+    raise BadInput(
+        "no tie to that address is shown: nobody who may introduce wrote to it or met it in the 12 months before "
+        "the last refresh; check its spelling, or ask for its company by domain"
+    )
+
+
+def _one(connection: duckdb.DuckDBPyConnection, model: str, **parameters: str) -> tuple[Any, ...] | None:
+    return connection.execute(sql(MODELS, model), parameters).fetchone()
 
 
 def _rows(

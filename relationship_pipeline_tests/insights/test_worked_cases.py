@@ -253,3 +253,14 @@ def test_silence_raises_alerts_at_three_and_eight_times_the_usual_gap(lake):
     alerts = build_all(lake(mails), AS_OF)["alerts"]
     kinds = {row["record_id"]: row["kind"] for row in alerts if row["record_type"] == "contact"}
     assert kinds == {BERT: "lapsed"}
+
+
+def test_o6_a_lead_of_somebody_who_appears_nowhere_has_no_name(lake):
+    leads = [
+        {"leadid": "l1", "fullname": "Ana Anaya", "companyname": "Fabrikam", "emailaddress1": ANA, "statecode": 0},
+        {"leadid": "l2", "fullname": "Bert Berg", "companyname": "Fabrikam", "emailaddress1": BERT, "statecode": 0},
+    ]
+    mails = email([MEGAN], sender=MEGAN, to=[ANA, BERT], at=at(4, 2))
+    context = replace(lake(mails, crm={"leads": leads}), hidden_addresses=pa.table({"address": [ANA]}))
+    rows = read_table(context, "lead_kpis", build_kpis(context, AS_OF)["lead_kpis"])
+    assert {row["lead_id"]: row["lead_name"] for row in rows} == {"l1": None, "l2": "Bert Berg"}

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -263,3 +264,30 @@ def _add_batches(rng: random.Random, rows: Rows) -> None:
                 "settled_copies": 0,
             }
         )
+
+
+def fill_large_graph(connection: duckdb.DuckDBPyConnection) -> None:
+    """Tables of who knows whom in a database without any: 20,000 colleagues, 400,000 contacts, 3.2 million edges."""
+    columns = {name: ", ".join(table.schema.names) for name, table in PUBLISHED.items()}
+    connection.execute(
+        "create table graph_nodes as select * from (select printf('c%05d@home.example', i) as node_id, 'colleague' as "
+        "kind, 'Name' as name, null as account_id, null::bigint as degree, now() as as_of from range(20000) t(i) union "
+        "all select printf('p%06d@d%04d.example', i, i % 9000), 'contact', 'Name', printf('d%04d.example', i % 9000), 5, "
+        "now() from range(400000) t(i)) order by kind, node_id"
+    )
+    connection.execute(
+        f"create table graph_edges as select {columns['graph_edges']} from (select printf('c%05d@home.example', "
+        "hash(i, k) % 20000) as source, printf('p%06d@d%04d.example', i, i % 9000) as target, 'colleague_contact' as "
+        "kind, (hash(k, i) % 100)::integer as strength, now() as first_interaction_at, now() as last_interaction_at, "
+        "9 as emails, 1 as meetings, now() as as_of from range(400000) t(i), range(6) u(k) union all select "
+        "printf('c%05d@home.example', i), printf('c%05d@home.example', (i + k * k * 37 + 1) % 20000), "
+        "'colleague_colleague', (hash(k, i, 7) % 100)::integer, now(), now(), 9, 1, now() from range(20000) t(i), "
+        "range(40) u(k)) order by target, source"
+    )
+    connection.execute(
+        f"create table who_knows_whom as select {columns['who_knows_whom']} from (select target as contact_email, "
+        "row_number() over (partition by target order by strength desc) as rank, source as colleague_email, 'Name' as "
+        "colleague_name, strength, 'medium' as band, 3 as emails_sent, 3 as emails_received, 1 as meetings, now() as "
+        "last_interaction_at, 'because' as reasons, now() as as_of from graph_edges where kind = 'colleague_contact') "
+        "where rank <= 5 order by contact_email, rank"
+    )

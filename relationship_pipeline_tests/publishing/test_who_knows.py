@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from contextlib import closing
@@ -17,8 +18,9 @@ from relationship_pipeline.publishing import introduction, roles
 from relationship_pipeline.publishing.connection import database_path
 from relationship_pipeline.publishing.register import looked_up_hash
 from relationship_pipeline.publishing.who_knows import LEAST_LEG, MOST_PATHS, Answer, who_knows
-from relationship_pipeline.schemas import KPIS, PUBLISHED
-from relationship_pipeline_tests.publishing.tenants import AS_OF, Tenant, company, tenant
+from relationship_pipeline.schemas import KPIS
+from relationship_pipeline_tests.command import refuse, succeed
+from relationship_pipeline_tests.publishing.tenants import AS_OF, Tenant, company, fill_large_graph, tenant
 
 
 def look_ups(made: Tenant) -> list[tuple[Any, ...]]:
@@ -107,15 +109,16 @@ def test_a_contact_whom_nobody_has_a_tie_with_is_known_but_has_no_introducer(tmp
     made.publish()
     answer = who_knows(made.layout, "new@alpine-foods.example")
     assert answer.introducers == ()
-    with pytest.raises(BadInput, match="nobody here has a tie"):
+    with pytest.raises(BadInput, match="nobody else here has a tie"):
         introduction.draft_introduction(answer)
 
 
 @pytest.mark.parametrize(
     ("looked_up", "said"),
     [
-        ("stranger@nowhere.example", "nobody here was in touch with that address"),
-        ("nowhere.example", "nobody here was in touch with a company of that domain"),
+        ("c00003@home.example", "that is a colleague"),
+        ("stranger@nowhere.example", "no tie to that address is shown"),
+        ("nowhere.example", "no tie to a company of that domain is shown"),
         ("p000000@", "not an e-mail address"),
         ("nonsense", "neither an address nor a domain"),
         ("' or 1=1 --", "neither an address nor a domain"),
@@ -186,6 +189,47 @@ def test_K6_a_draft_names_both_and_leaves_open_what_only_a_person_knows(asked: T
     assert "$" not in introduction.as_text(draft)
 
 
+def test_K6_whoever_asks_is_the_sender_and_not_the_one_who_is_asked(asked: Tenant) -> None:
+    for row in asked.rows["who_knows_whom"]:
+        me = row["colleague_email"]
+        answer = who_knows(asked.layout, row["contact_email"], from_colleague=me)
+        if len(answer.introducers) == 1:
+            continue
+        draft = introduction.draft_introduction(answer)
+        assert draft.to != me
+        assert draft.text.endswith(f"{row['colleague_name']}\n")
+        known = {one.colleague_email for one in answer.introducers}
+        on_the_way = [path.colleague_email for path in answer.paths if path.colleague_email in known]
+        assert not on_the_way or draft.to == on_the_way[0], "over the warmest path, where there is one"
+
+
+def test_K6_with_json_the_draft_is_part_of_the_one_document(asked: Tenant) -> None:
+    where = {"RELATIONSHIP_DATA_DIR": str(asked.layout.root)}
+    said = succeed("who-knows", "p000003@dune-textiles.example", "--draft-introduction", "--json", **where)
+    document = json.loads(said)
+    assert document["draft"]["to"] == document["introducers"][0]["colleague_email"]
+
+
+def test_K6_a_draft_that_cannot_be_written_is_one_line(asked: Tenant, tmp_path: Path) -> None:
+    where = {"RELATIONSHIP_DATA_DIR": str(asked.layout.root)}
+    target = str(tmp_path / "none" / "draft.eml")
+    line = refuse("who-knows", "p000003@dune-textiles.example", "--eml", target, **where)
+    assert "folder to write to does not exist" in line
+
+
+def test_a_company_is_called_by_its_name_where_the_role_may_see_it(tmp_path: Path) -> None:
+    made = tenant(tmp_path, company(contacts=6))
+    roles.grant(made.ledger, "desk", "who_knows_whom")
+    made.publish()
+    assert who_knows(made.layout, "ember-energy.example").about == "Ember Energy (ember-energy.example)"
+    assert who_knows(made.layout, "ember-energy.example", "desk").about == "ember-energy.example"
+
+
+def test_N11_a_free_mail_domain_is_no_company(asked: Tenant) -> None:
+    with pytest.raises(BadInput, match="free-mail"):
+        who_knows(asked.layout, "Ember-Energy.example", free_mail={"ember-energy.example"})
+
+
 def test_K6_an_eml_opens_as_an_unsent_draft(asked: Tenant) -> None:
     answer = who_knows(asked.layout, "p000003@dune-textiles.example")
     draft = introduction.draft_introduction(answer, sender_name="Zoë Ångström", purpose="We could help with freight.")
@@ -226,30 +270,8 @@ def test_a_template_of_ones_own_and_its_mistakes(asked: Tenant) -> None:
 def test_paths_among_20_000_colleagues_and_400_000_contacts_take_well_under_a_second(tmp_path: Path) -> None:
     made = tenant(tmp_path, {})
     path = database_path(made.epoch.published, "salesperson")
-    columns = {name: ", ".join(table.schema.names) for name, table in PUBLISHED.items()}
     with duckdb.connect(str(path)) as connection:
-        connection.execute(
-            "create table graph_nodes as select * from (select printf('c%05d@home.example', i) as node_id, 'colleague' as "
-            "kind, 'Name' as name, null as account_id, null::bigint as degree, now() as as_of from range(20000) t(i) union "
-            "all select printf('p%06d@d%04d.example', i, i % 9000), 'contact', 'Name', printf('d%04d.example', i % 9000), 5, "
-            "now() from range(400000) t(i)) order by kind, node_id"
-        )
-        connection.execute(
-            f"create table graph_edges as select {columns['graph_edges']} from (select printf('c%05d@home.example', "
-            "hash(i, k) % 20000) as source, printf('p%06d@d%04d.example', i, i % 9000) as target, 'colleague_contact' as "
-            "kind, (hash(k, i) % 100)::integer as strength, now() as first_interaction_at, now() as last_interaction_at, "
-            "9 as emails, 1 as meetings, now() as as_of from range(400000) t(i), range(6) u(k) union all select "
-            "printf('c%05d@home.example', i), printf('c%05d@home.example', (i + k * k * 37 + 1) % 20000), "
-            "'colleague_colleague', (hash(k, i, 7) % 100)::integer, now(), now(), 9, 1, now() from range(20000) t(i), "
-            "range(40) u(k)) order by target, source"
-        )
-        connection.execute(
-            f"create table who_knows_whom as select {columns['who_knows_whom']} from (select target as contact_email, "
-            "row_number() over (partition by target order by strength desc) as rank, source as colleague_email, 'Name' as "
-            "colleague_name, strength, 'medium' as band, 3 as emails_sent, 3 as emails_received, 1 as meetings, now() as "
-            "last_interaction_at, 'because' as reasons, now() as as_of from graph_edges where kind = 'colleague_contact') "
-            "where rank <= 5 order by contact_email, rank"
-        )
+        fill_large_graph(connection)
     times = []
     for at in range(20):
         contact = f"p{at * 19_999:06d}@d{at * 19_999 % 9000:04d}.example"

@@ -1,15 +1,14 @@
 -- The edges of the contact graph, undirected, for a file; both ends are nodes of the export.
--- grain: edge; inputs: graph_edges, graph_nodes
+-- grain: edge; inputs: graph_edges, in its order (target, source), graph_nodes
 select
-    graph_edges.source,
-    graph_edges.target,
-    graph_edges.kind,
-    graph_edges.strength,
-    graph_edges.first_interaction_at,
-    graph_edges.last_interaction_at,
-    graph_edges.emails,
-    graph_edges.meetings
+    source,
+    target,
+    kind,
+    strength,
+    first_interaction_at,
+    last_interaction_at,
+    emails,
+    meetings
 from graph_edges
-semi join graph_nodes as ends_source on graph_edges.source = ends_source.node_id
-semi join graph_nodes as ends_target on graph_edges.target = ends_target.node_id
-order by graph_edges.target, graph_edges.source
+where source in (select node_id from graph_nodes)
+    and target in (select node_id from graph_nodes)

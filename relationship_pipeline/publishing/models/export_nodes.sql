@@ -1,5 +1,5 @@
 -- The nodes of the contact graph, for a file.
--- grain: node; input: graph_nodes
+-- grain: node; input: graph_nodes, in its order (kind, node_id)
 select
     node_id,
     kind,
@@ -7,4 +7,3 @@ select
     account_id,
     degree
 from graph_nodes
-order by kind, node_id

@@ -1,5 +1,5 @@
 -- Every tie of the graph with its strength (K4): to contacts as in who knows whom but all of them, and among colleagues.
--- grain: (kind, source, target). inputs: scored_pairs, users, tie_constants(k).
+-- grain: (kind, source, target). inputs: scored_pairs, hidden_ties, users, tie_constants(k).
 select
     'colleague_contact' as kind,
     users.email as source,
@@ -10,6 +10,7 @@ select
     scored_pairs.emails_sent + scored_pairs.emails_received as emails,
     scored_pairs.meetings
 from scored_pairs
+anti join hidden_ties using (record_type, record_id, user_id)
 cross join tie_constants
 inner join users on users.user_id = scored_pairs.user_id
 where scored_pairs.record_type = 'contact'
@@ -26,6 +27,7 @@ select
     scored_pairs.emails_sent + scored_pairs.emails_received,
     scored_pairs.meetings
 from scored_pairs
+anti join hidden_ties using (record_type, record_id, user_id)
 cross join tie_constants
 inner join users as one on one.user_id = scored_pairs.user_id
 inner join users as two on two.user_id = scored_pairs.record_id

@@ -1,10 +1,11 @@
 -- Ties that are shown (K2, K5): the colleague wrote at least once or a meeting was accepted by both, and the colleague may
--- be shown as an introducer. At most five a record, in the order of K3, the same for every viewer (V3).
--- grain: (record_type, record_id, rank). inputs: scored_pairs, users, tie_constants(k). parameters: $shown.
+-- be shown as an introducer, and nobody hid it (K7). At most five a record, in the order of K3, the same for every viewer (V3).
+-- grain: (record_type, record_id, rank). inputs: scored_pairs, hidden_ties, users, tie_constants(k). parameters: $shown.
 with
 gated as (
     select scored_pairs.*, users.email as colleague_email, users.name as colleague_name
     from scored_pairs
+    anti join hidden_ties using (record_type, record_id, user_id)
     inner join users on users.user_id = scored_pairs.user_id
     where users.may_introduce
       and scored_pairs.record_type in ('contact', 'account')
