@@ -109,12 +109,13 @@ def _unauthorized(code: str, challenge: str) -> Kind:
     return Kind.DENIED if code == "authenticationerror" else Kind.TOKEN
 
 
-LONGEST_RETRY_AFTER = 900.0
+LONGEST_RETRY_AFTER = 86_400.0
+"""A day: what asks for more is a header gone wrong."""
 
 
 def retry_after(header: str | None, date: str | None = None) -> float | None:
     """Seconds a Retry-After asks for: whole, decimal (trap 24) or an HTTP-date, which counts from the answer's own Date
-    header because server clocks stray. None when missing or absurd; never more than 15 minutes."""
+    header because server clocks stray. None when missing or absurd; never more than LONGEST_RETRY_AFTER."""
     if not header:
         return None
     try:
