@@ -25,6 +25,8 @@ READ_AGAIN = 2
 """How often a build starts over because a month changed under it."""
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from relationship_pipeline.insights.context import BuildContext
     from relationship_pipeline.insights.evaluate import EvaluationResult
     from relationship_pipeline.publishing.allowed import Allowed
@@ -167,7 +169,7 @@ def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
         deriving.as_of,
         work.settings,
         deriving.context.fence,
-        _allowed(deriving.rules),
+        _allowed(deriving.rules, deriving.context.crm),
         only=only,
     )
     return {role: sum(tables.values()) for role, tables in counts.items()}
@@ -182,7 +184,8 @@ def build_report(work: Work, only: str | None = None) -> Mapping[str, int]:
     return build_reports(work.settings.layout, record.epoch, work.settings, fence, only=only)
 
 
-def _allowed(rules: Rules) -> Allowed:
+def _allowed(rules: Rules, crm: Mapping[str, pa.Table]) -> Allowed:
+    from relationship_pipeline.insights.crm_people import crm_table
     from relationship_pipeline.publishing.allowed import Allowed
 
     people = rules.people.select(["may_introduce", "primary_address", "address"]).to_pylist()
@@ -196,6 +199,7 @@ def _allowed(rules: Rules) -> Allowed:
         ),
         hidden_addresses=frozenset(rules.hidden.column("address").to_pylist()),
         hidden_domains=frozenset(rules.hidden_domains.column("domain").to_pylist()),
+        leads={row["lead_id"]: row["addresses"] or () for row in crm_table(crm, "leads").to_pylist()},
     )
 
 

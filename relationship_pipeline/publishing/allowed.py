@@ -8,7 +8,7 @@ rows.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ RECORD_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "contact_kpis": ("contact_email", "account_id"),
     "account_kpis": ("account_id", "domain"),
     "opportunity_kpis": ("account_id",),
-    "lead_kpis": (),
+    "lead_kpis": ("lead_id",),
     "most_contacted": ("record_id", "person_email"),
     "daily_activity": ("record_id",),
     "health_components": ("record_id",),
@@ -57,11 +57,15 @@ ROWS_AT_ONCE = 500_000
 @dataclass(frozen=True)
 class Allowed:
     """Who may be shown now, by address in N1 form: colleagues who may introduce (all others may not), and the outside
-    addresses and domains (with their sub-domains) that are suppressed everywhere."""
+    addresses and domains (with their sub-domains) that are suppressed everywhere. `leads`: addresses by lead of the CRM."""
 
     introducers: frozenset[str]
     hidden_addresses: frozenset[str] = frozenset()
     hidden_domains: frozenset[str] = frozenset()
+    leads: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def hides(self, address: str) -> bool:
+        return address in self.hidden_addresses or _covered(address.partition("@")[2], self.hidden_domains)
 
 
 def allowed_files(
@@ -69,7 +73,7 @@ def allowed_files(
 ) -> list[Path]:
     """The files of a built table, each replaced by a copy without the rows that may not be shown where it has such.
 
-    `also_hidden` are record ids whose account is hidden. Copies lie in `tmp` under names that the janitor sweeps.
+    `also_hidden` are ids of accounts and leads that are hidden. Copies lie in `tmp` under names that the janitor sweeps.
     """
     return [_without(file, table, allowed, also_hidden, tmp) or file for file in files]
 
@@ -85,6 +89,18 @@ def hidden_accounts(files: Iterable[Path], allowed: Allowed) -> set[str]:
         domains = _hidden(pc.unique(table["domain"]), allowed, ())
         hidden.update(table.filter(pc.is_in(table["domain"], value_set=domains))["account_id"].to_pylist())
     return hidden
+
+
+def hidden_leads(files: Iterable[Path], allowed: Allowed) -> set[str]:
+    """Ids of the leads (files of `lead_kpis`) that still carry the name of somebody suppressed; the next build leaves out
+    the name, until then their rows wait."""
+    import pyarrow.parquet as pq
+
+    hidden = {lead for lead, addresses in allowed.leads.items() if any(map(allowed.hides, addresses))}
+    if not hidden:
+        return hidden
+    rows = [row for file in files for row in pq.read_table(file, columns=["lead_id", "lead_name"]).to_pylist()]
+    return hidden.intersection(row["lead_id"] for row in rows if row["lead_name"] is not None)
 
 
 def _without(file: Path, table: str, allowed: Allowed, also_hidden: Collection[str], tmp: Path) -> Path | None:

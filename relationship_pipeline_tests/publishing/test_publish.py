@@ -141,6 +141,19 @@ def test_O5_a_hidden_domain_hides_its_account_under_a_crm_id_and_its_sub_domains
     assert not [email for email in emails if email.endswith(domain)]
 
 
+def test_O6_a_lead_loses_its_row_while_it_still_carries_the_name_of_somebody_suppressed(tmp_path: Path) -> None:
+    rows = company()
+    hidden, renamed, left = [row["lead_id"] for row in rows["lead_kpis"]][:3]
+    rows["lead_kpis"][1]["lead_name"] = None
+    leads = {hidden: ["gone@a.example"], renamed: ["x@b.gone.example"], left: ["here@a.example"]}
+    made = tenant(tmp_path, rows)
+    made.publish(
+        Allowed(everyone(rows).introducers, frozenset({"gone@a.example"}), frozenset({"gone.example"}), leads=leads)
+    )
+    shown = {lead for (lead,) in rows_of(database(made, "salesperson"), "select lead_id from lead_kpis")}
+    assert {hidden, renamed, left} & shown == {renamed, left}
+
+
 def test_a_reader_keeps_its_version_while_others_publish(tmp_path: Path) -> None:
     made = tenant(tmp_path)
     made.publish()
