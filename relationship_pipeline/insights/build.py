@@ -44,6 +44,10 @@ SHOWN_TIES = 5
 PLANNED = timedelta(days=92)
 """B4."""
 
+PAIR_KINDS = ("email_pairs", "meeting_pairs")
+PAIRS_AT_ONCE = 24_000_000
+"""Rows of months that are summed to pairs at once: their sums take some 2 GiB."""
+
 KPI_TABLES = (
     "contact_kpis", "account_kpis", "opportunity_kpis", "lead_kpis", "most_contacted", "daily_activity",
     "planned_meetings", "batches",
@@ -261,10 +265,13 @@ def _score_pairs(window: Window, bench: Workbench) -> None:
     engine.execute(sql(MODELS, "tie_reasons")).fetchall()
     engine.execute("create table tie_constants as select $k as k", {"k": asdict(DEFAULT_CONSTANTS)}).fetchall()
     short, medium, long = DEFAULT_CONSTANTS.half_lives_days
-    bench.table(
-        "pair_sums", since=window.since, as_of=window.as_of, short_days=short, medium_days=medium, long_days=long
-    )
-    bench.table("scored_pairs", as_of=window.as_of)
+    half_lives: dict[str, Any] = {"short_days": short, "medium_days": medium, "long_days": long}
+    stored = sum(file.rows for month in window.interactions for file in month.files if file.table in PAIR_KINDS)
+    slices = 1 + stored // PAIRS_AT_ONCE
+    for piece in range(slices):
+        bench.table("pair_sums", slice=piece, slices=slices, since=window.since, as_of=window.as_of, **half_lives)
+        bench.append("scored_pairs", as_of=window.as_of)
+        bench.drop("pair_sums")
 
 
 def _open_people(context: BuildContext, window: Window, bench: Workbench) -> None:

@@ -59,6 +59,14 @@ class Workbench:
         """Compute a model and keep its rows."""
         self.engine.sql(sql(self.package, name), params=parameters or None).create(alias or name)
 
+    def append(self, name: str, **parameters: Any) -> None:
+        """Add a model's rows to the table of its name, which the first call makes."""
+        rows = self.engine.sql(sql(self.package, name), params=parameters or None)
+        if self.engine.execute("select 1 from duckdb_tables() where table_name = $name", {"name": name}).fetchall():
+            rows.insert_into(name)
+        else:
+            rows.create(name)
+
     def view(self, name: str, alias: str | None = None) -> None:
         """Let later models read a model's rows as they are computed; views take no parameters."""
         self.engine.sql(sql(self.package, name)).create_view(alias or name)
