@@ -7,10 +7,12 @@ through the fence. What a row is stands in the models' headers; the columns in s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +47,10 @@ PLANNED = timedelta(days=92)
 """B4."""
 
 PAIR_KINDS = ("email_pairs", "meeting_pairs")
-PAIRS_AT_ONCE = 24_000_000
-"""Rows of months that are summed to pairs at once: their sums take some 2 GiB."""
+PAIRS_AT_ONCE = 10_000_000
+"""Rows of months of which the pairs are summed slice by slice, each type of record by itself: half a GiB of sums."""
+AFTER_ALL = chr(sys.maxunicode)
+"""Sorts after every id."""
 
 KPI_TABLES = (
     "contact_kpis", "account_kpis", "opportunity_kpis", "lead_kpis", "most_contacted", "daily_activity",
@@ -266,12 +270,23 @@ def _score_pairs(window: Window, bench: Workbench) -> None:
     engine.execute("create table tie_constants as select $k as k", {"k": asdict(DEFAULT_CONSTANTS)}).fetchall()
     short, medium, long = DEFAULT_CONSTANTS.half_lives_days
     half_lives: dict[str, Any] = {"short_days": short, "medium_days": medium, "long_days": long}
-    stored = sum(file.rows for month in window.interactions for file in month.files if file.table in PAIR_KINDS)
-    slices = 1 + stored // PAIRS_AT_ONCE
-    for piece in range(slices):
-        bench.table("pair_sums", slice=piece, slices=slices, since=window.since, as_of=window.as_of, **half_lives)
+    for records in _record_slices(window, bench):
+        bench.table("pair_sums", since=window.since, as_of=window.as_of, **records, **half_lives)
         bench.append("scored_pairs", as_of=window.as_of)
         bench.drop("pair_sums")
+
+
+def _record_slices(window: Window, bench: Workbench) -> Iterator[dict[str, str]]:
+    """Ranges of record ids, as the model `pair_sums` takes them, that together hold all records of the window."""
+    stored = sum(file.rows for month in window.interactions for file in month.files if file.table in PAIR_KINDS)
+    bench.table("record_slices", slices=1 + stored // PAIRS_AT_ONCE)
+    for record_type in ("contact", "account", "colleague"):
+        found = bench.engine.execute(
+            "select first_id from record_slices where record_type = $1 order by slice", [record_type]
+        ).fetchall()
+        borders = ["", *(first_id for (first_id,) in found[1:]), AFTER_ALL]
+        for first_id, end_id in pairwise(borders):
+            yield {"record_type": record_type, "first_id": first_id, "end_id": end_id}
 
 
 def _open_people(context: BuildContext, window: Window, bench: Workbench) -> None:

@@ -29,9 +29,10 @@ from relationship_pipeline.insights.month import (
     join_neighbours,
 )
 from relationship_pipeline.insights.workbench import Workbench, models_digest
-from relationship_pipeline.lake.manifest import DataFile, Manifest
-from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.manifest import DataFile, Manifest, read_manifest
+from relationship_pipeline.lake.reader import open_table, verify_files
 from relationship_pipeline.lake.writer import adopt_part, commit_manifest
+from relationship_pipeline.layout import EpochLayout
 
 TABLE = "interactions"
 
@@ -50,6 +51,15 @@ class LakeMonth:
     @property
     def exists(self) -> bool:
         return self.emails is not None or self.meetings is not None
+
+    def verify(self, layout: EpochLayout) -> None:
+        """Check the hashes of all files that deriving reads. Raises BadLake."""
+        neighbours = (add_months(self.month, -1), self.emails_before), (add_months(self.month, 1), self.emails_after)
+        for month, manifest in ((self.month, self.emails), *neighbours):
+            if manifest is not None:
+                verify_files(layout.month("email", month), manifest)
+        if self.meetings is not None:
+            verify_files(layout.month("meetings", self.month), self.meetings)
 
     def inputs(self, who: Identification) -> dict[str, str]:
         return {
@@ -75,12 +85,13 @@ def content_id(manifest: Manifest | None) -> str:
 
 
 def lake_month(context: BuildContext, month: str) -> LakeMonth:
-    """The month's verified lake files and its neighbours'. Raises BadLake."""
+    """The month's lake files and its neighbours', hashes not checked: a month that stands reads none of them. Raises
+    BadLake."""
     layout = context.layout
 
     def opened(table: str, name: str) -> tuple[Manifest | None, tuple[Path, ...]]:
         folder = layout.month(table, name)
-        manifest = open_table(folder)
+        manifest = read_manifest(folder)
         return manifest, () if manifest is None else tuple(manifest.paths(folder))
 
     emails, email_paths = opened("email", month)
@@ -148,6 +159,7 @@ def derive_files(
             with suppress(FileNotFoundError):
                 temp.unlink()
 
+    lake.verify(context.layout)
     with context.engine() as engine:
         used = derive(engine, lake.files, who, lo, hi, write, emails=emails)
     return tuple(parts), used
@@ -170,6 +182,7 @@ def _standing(
     own = ("models", "email", "meetings", "absences")
     if stored is None or any(stored.inputs.get(name) != inputs[name] for name in own):
         return (), None
+    lake.verify(context.layout)
     with context.engine() as engine:
         start = month_start(lake.month)
         bound(engine, start, month_end(lake.month))

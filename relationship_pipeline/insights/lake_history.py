@@ -50,7 +50,9 @@ def lake_history(context: BuildContext) -> Iterator[LakeHistory]:
         engine.execute(sql(HISTORY_MODELS, "history_tables")).fetchall()
         for month in _collected_months(context):
             context.progress(f"{month}: reading")
-            files = lake_month(context, month).files
+            lake = lake_month(context, month)
+            lake.verify(context.layout)
+            files = lake.files
             with _month_bench(engine) as bench:
                 _add_messages(bench, files, who)
             with _month_bench(engine) as bench:

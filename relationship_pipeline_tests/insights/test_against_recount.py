@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from relationship_pipeline.insights import build
 from relationship_pipeline.insights.accounts import packaged_free_mail
 from relationship_pipeline.settings import HealthSettings
 from relationship_pipeline_tests.factories import Tenant, tenants
@@ -75,6 +76,14 @@ def compare(wanted, built):
 @given(tenants(), health_rules())
 def test_random_tenants_agree_with_the_recount_in_every_column(tenant, rules):
     assert compared(tenant, rules) == []
+
+
+@settings(SLOW, max_examples=2)
+@given(tenants())
+def test_ties_summed_in_many_slices_agree_with_the_recount(tenant):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(build, "PAIRS_AT_ONCE", 5)
+        assert compared(tenant, HealthRules()) == []
 
 
 @settings(SLOW, max_examples=6)

@@ -2,13 +2,14 @@
 -- Ageing rounds to whole 2^-40 again, so that the sum over months does not depend on its order.
 -- A day with emails and meetings counts once, by its last: the earlier of both is taken off again.
 -- grain: (record_type, record_id, user_id). inputs: email_pairs, meeting_pairs, shared_days.
--- parameters: $slice of $slices of the records (all of a large year at once would not fit the memory), $since, $as_of,
---   $short_days, $medium_days, $long_days.
+-- parameters: $record_type, $first_id, $end_id (the records to do: sums of a slice fit the processor's cache, those of a
+--   large year not even the memory), $since, $as_of, $short_days, $medium_days, $long_days.
 with
 last_of_both as (
     select record_type, record_id, user_id, month_end, email_at, max(meeting_at) as meeting_at
     from shared_days
-    where meeting_at >= $since and meeting_at < $as_of and hash(record_id) % $slices = $slice
+    where meeting_at >= $since and meeting_at < $as_of
+      and record_type = $record_type and record_id >= $first_id and record_id < $end_id
     group by record_type, record_id, user_id, month_end, email_at
 ),
 
@@ -20,9 +21,13 @@ counted_twice as (
 ),
 
 parts as (
-    select * from email_pairs where hash(record_id) % $slices = $slice
+    select *
+    from email_pairs
+    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
     union all by name
-    select * from meeting_pairs where hash(record_id) % $slices = $slice
+    select *
+    from meeting_pairs
+    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
     union all by name
     select
         record_type,
