@@ -49,6 +49,8 @@ PLANNED = timedelta(days=92)
 PAIR_KINDS = ("email_pairs", "meeting_pairs")
 PAIRS_AT_ONCE = 10_000_000
 """Rows of months of which the pairs are summed slice by slice, each type of record by itself: half a GiB of sums."""
+TIED_TYPES = ("contact", "account", "colleague")
+RANKED_TYPES = ("contact", "account", "opportunity", "lead")
 AFTER_ALL = chr(sys.maxunicode)
 """Sorts after every id."""
 
@@ -201,6 +203,8 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
     bench.table("spelled_names")
     bench.table("contact_names")
     _judge_health(context, window, bench)
+    for records in _record_slices(window, bench, RANKED_TYPES):
+        bench.append("contacted_colleagues", **records)
     bench.register("month_records", month_records(window))
     return {
         "health_components": {"as_of": as_of},
@@ -270,17 +274,17 @@ def _score_pairs(window: Window, bench: Workbench) -> None:
     engine.execute("create table tie_constants as select $k as k", {"k": asdict(DEFAULT_CONSTANTS)}).fetchall()
     short, medium, long = DEFAULT_CONSTANTS.half_lives_days
     half_lives: dict[str, Any] = {"short_days": short, "medium_days": medium, "long_days": long}
-    for records in _record_slices(window, bench):
+    for records in _record_slices(window, bench, TIED_TYPES):
         bench.table("pair_sums", since=window.since, as_of=window.as_of, **records, **half_lives)
         bench.append("scored_pairs", as_of=window.as_of)
         bench.drop("pair_sums")
 
 
-def _record_slices(window: Window, bench: Workbench) -> Iterator[dict[str, str]]:
-    """Ranges of record ids, as the model `pair_sums` takes them, that together hold all records of the window."""
+def _record_slices(window: Window, bench: Workbench, record_types: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Ranges of record ids, as the model `pair_sums` takes them, that together hold all records of these types."""
     stored = sum(file.rows for month in window.interactions for file in month.files if file.table in PAIR_KINDS)
     bench.table("record_slices", slices=1 + stored // PAIRS_AT_ONCE)
-    for record_type in ("contact", "account", "colleague"):
+    for record_type in record_types:
         found = bench.engine.execute(
             "select first_id from record_slices where record_type = $1 order by slice", [record_type]
         ).fetchall()

@@ -1,30 +1,7 @@
 -- Published: the three people of each side with most emails and meetings of a record.
--- grain: (record_type, record_id, side, rank). inputs: email_pairs, meeting_pairs, crm_pairs, email_records,
---   meeting_records, contact_accounts, crm_people, users. parameters: $as_of.
+-- grain: (record_type, record_id, side, rank). inputs: contacted_colleagues, email_records,
+--   meeting_records, contact_accounts, crm_people. parameters: $as_of.
 with
-colleagues as (
-    select record_type, record_id, user_id, emails, meetings, last_at from email_pairs
-    union all by name
-    select record_type, record_id, user_id, emails, meetings, last_at from meeting_pairs
-    union all by name
-    select record_type, record_id, user_id, emails, meetings, last_at from crm_pairs
-),
-
-us as (
-    select
-        colleagues.record_type,
-        colleagues.record_id,
-        'us' as side,
-        users.email as person_email,
-        sum(colleagues.emails) as emails,
-        sum(colleagues.meetings) as meetings,
-        max(colleagues.last_at) as last_contact_at
-    from colleagues
-    inner join users on users.user_id = colleagues.user_id
-    where colleagues.record_type <> 'colleague'
-    group by colleagues.record_type, colleagues.record_id, users.email
-),
-
 contact_parts as (
     select record_id as contact, emails_sent + emails_received as emails, 0 as meetings, last_mark
     from email_records
@@ -71,7 +48,7 @@ ranked as (
             partition by record_type, record_id, side
             order by emails + meetings desc, last_contact_at desc, person_email
         ) as rank
-    from (select * from us union all by name select * from them)
+    from (select *, 'us' as side from contacted_colleagues union all by name select * from them)
 )
 
 select
