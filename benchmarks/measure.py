@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class BenchmarkError(Exception):
-    """One line that says what is missing or what failed."""
+    """Says what is missing or what failed."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Measurement:
 def run(
     arguments: list[str], *, settings: Mapping[str, str] | None = None, python: str = sys.executable
 ) -> Measurement:
-    """Run `python arguments` to its end. Raises BenchmarkError with the last line of its stderr.
+    """Run `python arguments` to its end. Raises BenchmarkError with the last lines of its stderr.
 
     `wait4` accounts for the process and the children that it waited for; `settings` are `RELATIONSHIP_…` variables, and
     no others of that prefix are passed on.
@@ -48,8 +48,9 @@ def run(
         seconds = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode != 0:
-            raise BenchmarkError(f"{' '.join(arguments[:3])} failed: {_last_line(complaints) or child.returncode}")
-        last = _last_line(output)
+            said = " / ".join(_last_lines(complaints, 12)) or child.returncode
+            raise BenchmarkError(f"{' '.join(arguments[:3])} failed: {said}")
+        last = "".join(_last_lines(output, 1))
     return Measurement(
         seconds=seconds,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
@@ -78,8 +79,8 @@ def median(measurements: list[Measurement]) -> Measurement:
     )
 
 
-def _last_line(file: Any) -> str:
+def _last_lines(file: Any, count: int) -> list[str]:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 65_536))
     lines = file.read().decode("utf-8", "replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    return [line.strip() for line in lines[-count:]]

@@ -101,10 +101,9 @@ def compare_sample(year: Year, contacts: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _insight(year: Year, table: str) -> str:
+def _insight(year: Year, table: str) -> list[str]:
     folder = year.lake.parent / "insights" / table
-    (file,) = json.loads((folder / "manifest.json").read_text())["files"]
-    return str(folder / file["name"])
+    return [str(folder / file["name"]) for file in json.loads((folder / "manifest.json").read_text())["files"]]
 
 
 def _files(year: Year, table: str) -> list[str]:
@@ -112,8 +111,8 @@ def _files(year: Year, table: str) -> list[str]:
 
 
 def _built(connection: duckdb.DuckDBPyConnection, year: Year, table: str, column: str) -> list[dict[str, Any]]:
-    query = f"select * from read_parquet($file) where {column} in (select contact_email from sample)"
-    return _rows(connection, query, {"file": _insight(year, table)})
+    query = f"select * from read_parquet($files) where {column} in (select contact_email from sample)"
+    return _rows(connection, query, {"files": _insight(year, table)})
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

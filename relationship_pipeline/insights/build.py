@@ -33,7 +33,7 @@ from relationship_pipeline.insights.stored import STORED
 from relationship_pipeline.insights.window import Window, open_window
 from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.engine import sql
-from relationship_pipeline.lake.manifest import Manifest
+from relationship_pipeline.lake.manifest import DataFile, Manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import adopt_part, commit_manifest
 
@@ -105,8 +105,8 @@ _UNION_OF = {
 }
 """Stored kinds that a model joins with the CRM's under the kind's own name."""
 
-Prepared = dict[str, dict[str, Any]]
-"""Published tables that are ready to be written, with their models' parameters."""
+Prepared = dict[str, list[dict[str, Any]]]
+"""Published tables that are ready to be written: the parameters of their models, for each file a set."""
 
 
 def _keep(
@@ -151,28 +151,32 @@ def _commit_table(
     table: str,
     folder: Path,
     inputs: dict[str, str],
-    parameters: dict[str, Any],
+    files: list[dict[str, Any]],
 ) -> Manifest:
     """Write a model's rows, columns and order as schemas.PUBLISHED has them, and commit them."""
     make_folder(folder)
-    contract = schemas.PUBLISHED[table]
-    temp = temp_path(folder, ".parquet")
     context.progress(f"building {table}")
-    try:
-        rows = bench.write_contract(table, contract.schema, contract.sort_by, temp, **parameters)
-        part = adopt_part(temp, table, rows)
-    finally:
-        with suppress(FileNotFoundError):
-            temp.unlink()
+    parts = [_write_part(bench, table, folder, parameters) for parameters in files]
     return commit_manifest(
         folder,
         epoch=context.layout.epoch,
         table=table,
         month=None,
-        files=[part],
+        files=[part for part in parts if part.rows] or parts[:1],
         fence=context.fence,
         inputs=inputs,
     )
+
+
+def _write_part(bench: Workbench, table: str, folder: Path, parameters: dict[str, Any]) -> DataFile:
+    contract = schemas.PUBLISHED[table]
+    temp = temp_path(folder, ".parquet")
+    try:
+        rows = bench.write_contract(table, contract.schema, contract.sort_by, temp, **parameters)
+        return adopt_part(temp, table, rows)
+    finally:
+        with suppress(FileNotFoundError):
+            temp.unlink()
 
 
 def _settings_digest(context: BuildContext) -> str:
@@ -187,11 +191,12 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
     bench.table("records")
     bench.table("valid_border_replies", since=window.since)
     bench.table("tangled_replies")
-    bench.table("answered")
-    bench.table("responses")
-    bench.table("young_questions", as_of=as_of)
-    bench.drop("tangled_replies", "valid_border_replies")
-    bench.table("conversation_starts")
+    bench.drop("valid_border_replies")
+    _open_health(context, window, bench)
+    slices = list(_record_slices(window, bench, RANKED_TYPES))
+    for records in slices:
+        _count_slice(window, bench, records)
+    bench.drop("tangled_replies")
     bench.view("known_records")
     bench.table("next_meetings")
     bench.table(
@@ -202,37 +207,51 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
     )
     bench.table("spelled_names")
     bench.table("contact_names")
-    _judge_health(context, window, bench)
-    for records in _record_slices(window, bench, RANKED_TYPES):
-        bench.append("contacted_colleagues", **records)
+    _judge_health(window, bench)
     bench.register("month_records", month_records(window))
     return {
-        "health_components": {"as_of": as_of},
-        "health_history": {"as_of": as_of},
-        "alerts": {"as_of": as_of},
-        "contact_kpis": {},
-        "account_kpis": {},
-        "opportunity_kpis": {},
-        "lead_kpis": {},
-        "most_contacted": {"as_of": as_of},
-        "daily_activity": {"as_of": as_of},
-        "planned_meetings": {"as_of": as_of},
-        "batches": {"as_of": as_of},
+        "health_components": [{"as_of": as_of}],
+        "health_history": [{"as_of": as_of}],
+        "alerts": [{"as_of": as_of}],
+        "contact_kpis": [{}],
+        "account_kpis": [{}],
+        "opportunity_kpis": [{}],
+        "lead_kpis": [{}],
+        "most_contacted": [{"as_of": as_of}],
+        "daily_activity": [{"as_of": as_of, **records} for records in slices],
+        "planned_meetings": [{"as_of": as_of}],
+        "batches": [{"as_of": as_of}],
     }
 
 
-def _judge_health(context: BuildContext, window: Window, bench: Workbench) -> None:
-    """Table `health` and what the health tables are made of."""
+def _count_slice(window: Window, bench: Workbench, records: dict[str, str]) -> None:
+    """What is read from single emails and days, for a range of records: a year of them never stands in memory."""
+    bench.table("answered", **records)
+    bench.append("responses")
+    bench.append("young_questions", as_of=window.as_of, **records)
+    bench.append("conversation_starts", **records)
+    bench.append("contacted_colleagues", **records)
+    if records["record_type"] != "account":
+        bench.table("health_days", **records)
+        bench.table("health_months", as_of=window.as_of, **records)
+        bench.append("health_inputs")
+        bench.append("health_rhythm")
+        bench.drop("health_days", "health_months")
+    bench.drop("answered")
+
+
+def _open_health(context: BuildContext, window: Window, bench: Workbench) -> None:
+    """Tables `health_constants` and `health_instants`, and the macros of health."""
     constants = asdict(HEALTH) | context.settings.health.model_dump()
     bench.engine.execute("create table health_constants as select $k as k", {"k": constants}).fetchall()
     bench.engine.execute(sql("relationship_pipeline.insights", "health_macros")).fetchall()
     bench.register("health_instants", _instants(window))
-    bench.view("health_days")
-    bench.table("health_months", as_of=window.as_of)
-    bench.table("health_inputs")
+
+
+def _judge_health(window: Window, bench: Workbench) -> None:
+    """Table `health` and what the health tables are made of."""
     bench.view("health_parts")
     bench.table("health_scores")
-    bench.table("health_rhythm")
     bench.table("health_now", as_of=window.as_of)
     bench.table("health_component_rows")
     bench.table("health")
@@ -263,7 +282,7 @@ def _prepare_ties(context: BuildContext, window: Window, bench: Workbench) -> Pr
     bench.table("graph_ties")
     bench.table("spelled_names")
     bench.table("contact_names")
-    return {table: {"as_of": window.as_of} for table in WHO_KNOWS_TABLES + GRAPH_TABLES}
+    return {table: [{"as_of": window.as_of}] for table in WHO_KNOWS_TABLES + GRAPH_TABLES}
 
 
 def _score_pairs(window: Window, bench: Workbench) -> None:

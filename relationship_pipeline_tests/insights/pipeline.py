@@ -127,5 +127,4 @@ def build_all(context, as_of):
 
 
 def read_table(context, table, manifest):
-    (path,) = manifest.paths(context.layout.insight(table))
-    return pq.read_table(path).to_pylist()
+    return pq.read_table(manifest.paths(context.layout.insight(table))).to_pylist()

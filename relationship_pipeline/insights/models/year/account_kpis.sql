@@ -23,4 +23,3 @@ left join crm_opportunity_counts
     on crm_opportunity_counts.record_type = 'account' and crm_opportunity_counts.record_id = kpis.record_id
 left join health on health.record_type = 'account' and health.record_id = kpis.record_id
 where kpis.record_type = 'account'
-order by account_id

@@ -15,4 +15,3 @@ select
     settled_copies,
     $as_of::timestamptz as as_of
 from month_records
-order by month

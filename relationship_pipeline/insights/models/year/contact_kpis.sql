@@ -14,4 +14,3 @@ left join crm_opportunity_counts
     on crm_opportunity_counts.record_type = 'contact' and crm_opportunity_counts.record_id = kpis.record_id
 left join health on health.record_type = 'contact' and health.record_id = kpis.record_id
 where kpis.record_type = 'contact'
-order by contact_email

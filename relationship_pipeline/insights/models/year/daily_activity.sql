@@ -1,16 +1,20 @@
 -- Published: counts of each record by day.
--- grain: (record_type, record_id, day). inputs: email_days, meeting_days, crm_days. parameters: $as_of.
+-- grain: (record_type, record_id, day). inputs: email_days, meeting_days, crm_days. parameters: $as_of, and
+--   $record_type, $first_id, $end_id (the records to do, as in pair_sums).
 with
 parts as (
     select * from email_days
+    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
     union all by name
     select * from meeting_days
+    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
     union all by name
     select * from crm_days
+    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
 )
 
 select
-    record_type,
+    $record_type::varchar as record_type,
     record_id,
     day,
     coalesce(sum(emails_sent), 0)::bigint as emails_sent,
@@ -21,5 +25,4 @@ select
     coalesce(sum(phone_calls_received), 0)::bigint as phone_calls_received,
     $as_of::timestamptz as as_of
 from parts
-group by record_type, record_id, day
-order by record_type, record_id, day
+group by record_id, day

@@ -10,4 +10,3 @@ select
     meetings,
     $as_of::timestamptz as as_of
 from graph_ties
-order by target, source

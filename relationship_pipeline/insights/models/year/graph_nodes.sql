@@ -32,4 +32,3 @@ nodes as (
 
 select *, $as_of::timestamptz as as_of
 from nodes
-order by kind, node_id

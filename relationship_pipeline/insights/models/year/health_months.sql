@@ -2,7 +2,7 @@
 -- What a sender's clock puts after as_of counts as of that day.
 -- grain: (record_type, record_id, month, part).
 -- inputs: health_days, answered, young_questions, health_instants(on_day, is_now), health_constants(k).
--- parameters: $as_of.
+-- parameters: $as_of, and $record_type, $first_id, $end_id (the records to do, as in pair_sums).
 with
 days as (
     select
@@ -44,7 +44,6 @@ answers as (
         sum(epoch_us(answer_at) - epoch_us(question_at)) filter (where not by_us) as micros_by_them
     from answered
     inner join health_instants on health_instants.is_now
-    where record_type <> 'account'
     group by 1, 2, 3
 ),
 
@@ -56,7 +55,7 @@ not_due as (
         -sent_waiting as sent_answerable,
         -received_waiting as received_answerable
     from young_questions
-    where record_type <> 'account'
+    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
 )
 
 select * from active

@@ -1,18 +1,12 @@
 -- The rhythm of each relationship: its usual gap between days with contact, and how much there was lately.
 -- grain: (record_type, record_id). inputs: health_days, health_instants(on_day, is_now), health_constants(k).
 with
-merged as (
-    select record_type, record_id, day, sum(weighted) as weighted
-    from health_days
-    group by record_type, record_id, day
-),
-
 gaps as (
     select
         *,
         date_diff('day', lag(day) over (partition by record_type, record_id order by day), day) as gap,
         date_diff('day', day, health_instants.on_day) as age
-    from merged
+    from health_days
     inner join health_instants on health_instants.is_now
 )
 

@@ -63,4 +63,3 @@ select
     $as_of::timestamptz as as_of
 from ranked
 where rank <= 3
-order by record_type, record_id, side, rank

@@ -13,4 +13,3 @@ from meeting_links
 inner join meetings on meetings.meeting_key = meeting_links.meeting_key
 inner join persons on persons.person = meeting_links.person
 left join contact_accounts on contact_accounts.contact = persons.name
-order by contact_email, meeting_links.start_at, meeting_links.meeting_key

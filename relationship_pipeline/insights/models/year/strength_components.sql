@@ -51,4 +51,3 @@ select
     (floor(share) + case when turn <= missing then 1 else 0 end)::integer as points,
     $as_of::timestamptz as as_of
 from ranked
-order by contact_email, colleague_email, position

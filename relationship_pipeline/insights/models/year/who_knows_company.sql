@@ -18,4 +18,3 @@ select
     $as_of::timestamptz as as_of
 from shown_ties, tie_constants
 where record_type = 'account'
-order by account_id, rank

@@ -18,4 +18,3 @@ select
     $as_of::timestamptz as as_of
 from shown_ties, tie_constants
 where record_type = 'contact'
-order by contact_email, rank
