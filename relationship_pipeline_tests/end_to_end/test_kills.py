@@ -22,7 +22,7 @@ from relationship_pipeline_tests.end_to_end.tables import published
 from relationship_pipeline_tests.faults import Forker, forker
 
 SHARDS = 4
-EVERY = 4
+EVERY = 8
 KILLED = -9
 STARTING, ENDED = "starting", "ended"
 UNDISTURBED = 600.0
@@ -81,7 +81,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_b8_killed_at_every_fourth_call_a_restart_gives_the_same_month(bench: Bench, shard: int) -> None:
+def test_b8_killed_at_every_eighth_call_a_restart_gives_the_same_month(bench: Bench, shard: int) -> None:
     calls = range(1 + shard * EVERY, bench.calls + 1, EVERY * SHARDS)
     report(bench, Counter(bench.disturb(at, "kill") for at in calls), seed=None)
 
