@@ -22,6 +22,7 @@ from benchmarks.context import Context
 from benchmarks.tenant import DOMAIN
 from benchmarks.year import FULL, Year, ensure_published, open_year
 from relationship_pipeline.insights.accounts import packaged_free_mail
+from relationship_pipeline.lake.manifest import read_manifest
 from relationship_pipeline_tests.oracle import Export, differences, recount
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def _insight(year: Year, table: str) -> list[str]:
 
 
 def _files(year: Year, table: str) -> list[str]:
-    return sorted(str(path) for path in year.lake.glob(f"{table}/*/*.parquet"))
+    folders = sorted((year.lake / table).iterdir())
+    manifests = [(folder, read_manifest(folder)) for folder in folders]
+    return [str(path) for folder, manifest in manifests if manifest is not None for path in manifest.paths(folder)]
 
 
 def _built(connection: duckdb.DuckDBPyConnection, year: Year, table: str, column: str) -> list[dict[str, Any]]:
