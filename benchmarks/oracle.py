@@ -22,7 +22,6 @@ from benchmarks.context import Context
 from benchmarks.tenant import DOMAIN
 from benchmarks.year import FULL, Year, ensure_published, open_year
 from relationship_pipeline.insights.accounts import packaged_free_mail
-from relationship_pipeline.lake.manifest import read_manifest
 from relationship_pipeline_tests.oracle import Export, differences, recount
 
 if TYPE_CHECKING:
@@ -78,8 +77,8 @@ def compare_sample(year: Year, contacts: int, seed: int) -> dict[str, Any]:
         names = sorted(name for (name,) in sample)
         connection.execute("create table sample as select unnest($names) as contact_email", {"names": names})
         built = {table: _built(connection, year, table, column) for table, (column, _) in TABLES.items()}
-        emails = _rows(connection, _EMAILS, {"files": year.email_files})
-        meetings = _rows(connection, _MEETINGS, {"files": _files(year, "meetings")})
+        emails = _rows(connection, _EMAILS, {"files": year.lake_files("email")})
+        meetings = _rows(connection, _MEETINGS, {"files": year.lake_files("meetings")})
     as_of = built["contact_kpis"][0]["as_of"]
     recounted = recount(
         _export(year, emails, meetings),
@@ -105,12 +104,6 @@ def compare_sample(year: Year, contacts: int, seed: int) -> dict[str, Any]:
 def _insight(year: Year, table: str) -> list[str]:
     folder = year.lake.parent / "insights" / table
     return [str(folder / file["name"]) for file in json.loads((folder / "manifest.json").read_text())["files"]]
-
-
-def _files(year: Year, table: str) -> list[str]:
-    folders = sorted((year.lake / table).iterdir())
-    manifests = [(folder, read_manifest(folder)) for folder in folders]
-    return [str(path) for folder, manifest in manifests if manifest is not None for path in manifest.paths(folder)]
 
 
 def _built(connection: duckdb.DuckDBPyConnection, year: Year, table: str, column: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from benchmarks.measure import Measurement, run
 from benchmarks.tenant import Tenant
 from relationship_pipeline.domain.months import MONTHS_OF_HISTORY, add_months, month_of, month_range
 from relationship_pipeline.insights.interactions import model_version
+from relationship_pipeline.lake.manifest import read_manifest
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
 FULL = 96_000_000
@@ -42,9 +43,17 @@ class Year:
     def settings(self) -> dict[str, str]:
         return environment_of(self.data_dir, AS_OF)
 
+    def lake_files(self, table: str) -> list[str]:
+        """Files of the table's rows in all months collected."""
+        folders = sorted((self.lake / table).iterdir())
+        manifests = [(folder, read_manifest(folder)) for folder in folders]
+        return [str(path) for folder, manifest in manifests if manifest is not None for path in manifest.paths(folder)]
+
     @property
     def email_files(self) -> list[str]:
-        return sorted(str(path) for path in self.lake.glob("email/*/*.parquet"))
+        """Of the months of the year alone."""
+        named = [f"/month={month}/" for month in self.months]
+        return [path for path in self.lake_files("email") if any(name in path for name in named)]
 
     @property
     def published(self) -> Path:
