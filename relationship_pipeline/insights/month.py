@@ -99,9 +99,11 @@ def _derive_meetings(bench: Workbench, month: str, write: Write) -> None:
         write(bench, name, name, {})
     bench.view("meeting_interactions", "interactions_of_pairs")
     bench.table("pair_interactions", full_audience=float(DEFAULT_CONSTANTS.full_audience))
-    write(bench, "meeting_pairs", "pairs", _tie_parameters(month))
+    _sum_pairs(bench, "meeting_pair_sums", month)
     bench.table("met")
-    bench.drop("pair_interactions", "meeting_links", "meeting_people", "meetings", "meeting_day_sums")
+    bench.drop("pair_interactions", "pair_days")
+    write(bench, "meeting_pairs", "pairs", {"month_end": month_end(month)})
+    bench.drop("pair_sums", "pair_day_sums", "meeting_links", "meeting_people", "meetings", "meeting_day_sums")
 
 
 def _derive_emails(bench: Workbench, month: str, write: Write) -> None:
@@ -122,8 +124,11 @@ def _derive_emails(bench: Workbench, month: str, write: Write) -> None:
     bench.view("email_interactions", "interactions_of_pairs")
     bench.table("pair_interactions", full_audience=float(DEFAULT_CONSTANTS.full_audience))
     bench.drop("named", "sent_to_accounts")
-    write(bench, "email_pairs", "pairs", _tie_parameters(month))
+    _sum_pairs(bench, "email_pair_sums", month)
+    bench.drop("pair_interactions")
     write(bench, "shared_days", "shared_days", {"month_end": month_end(month)})
+    bench.drop("pair_days")
+    write(bench, "email_pairs", "pairs", {"month_end": month_end(month)})
 
 
 def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime) -> UsedOfNeighbours:
@@ -197,10 +202,16 @@ def count_emails(bench: Workbench) -> None:
     bench.table("days")
 
 
-def _tie_parameters(month: str) -> dict[str, Any]:
-    """Parameters of the model `pairs`."""
+def _sum_pairs(bench: Workbench, sums: str, month: str) -> None:
+    """Tables `pair_days`, `pair_sums` and `pair_day_sums`, one after the other: two large aggregations at once do not fit
+    a small memory limit."""
     short, medium, long = DEFAULT_CONSTANTS.half_lives_days
-    return {"month_end": month_end(month), "short_days": short, "medium_days": medium, "long_days": long}
+    aged: dict[str, Any] = {
+        "month_end": month_end(month), "short_days": short, "medium_days": medium, "long_days": long
+    }  # fmt: skip
+    bench.table("pair_days")
+    bench.table(sums, alias="pair_sums", **aged)
+    bench.table("pair_day_sums", **aged)
 
 
 def bound(engine: duckdb.DuckDBPyConnection, lo: datetime, hi: datetime) -> None:

@@ -1,7 +1,6 @@
 -- Emails as answers; of two by one side at one instant the smaller key answers (any fixed choice would do).
--- grain: (record_type, record, thread, by_us, sent_at, is_border). inputs: dialogue.
+-- grain: (record, thread, by_us, sent_at, is_border). inputs: dialogue.
 select
-    record_type,
     record,
     thread,
     not by_us as question_by_us,
@@ -10,4 +9,4 @@ select
     min(message_key) as message_key,
     arg_min(received_at, message_key) as received_at
 from dialogue
-group by record_type, record, thread, by_us, sent_at, is_border
+group by record, thread, by_us, sent_at, is_border

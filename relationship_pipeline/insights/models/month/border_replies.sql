@@ -7,8 +7,7 @@ forward as (
         answer.received_at as answer_received_at
     from (select * from dialogue where is_border) as question
     asof inner join (select * from answers where not is_border) as answer
-        on answer.record_type = question.record_type
-        and answer.record = question.record
+        on answer.record = question.record
         and answer.thread = question.thread
         and answer.question_by_us = question.by_us
         and answer.sent_at > question.sent_at
@@ -19,8 +18,7 @@ backward as (
         answer.received_at as answer_received_at
     from (select * from dialogue where not is_border) as question
     inner join (select * from answers where is_border) as answer
-        on answer.record_type = question.record_type
-        and answer.record = question.record
+        on answer.record = question.record
         and answer.thread = question.thread
         and answer.question_by_us = question.by_us
         and answer.sent_at > question.sent_at
@@ -44,6 +42,6 @@ select
     candidates.answer_at,
     candidates.answer_received_at
 from candidates
-inner join labels on labels.record_type = candidates.record_type and labels.record = candidates.record
+inner join labels on labels.record = candidates.record
 where epoch_us(candidates.answer_at) - epoch_us(candidates.sent_at) <= 604_800_000_000
-order by candidates.record_type, candidates.record, candidates.thread, question, answer
+order by candidates.record, candidates.thread, question, answer

@@ -7,6 +7,6 @@ select
     threads.starts.happened_at as first_at,
     threads.starts.by_us as by_us
 from threads
-inner join labels on labels.record_type = threads.record_type and labels.record = threads.record
+inner join labels on labels.record = threads.record
 where threads.starts is not null
-order by threads.record_type, threads.record, threads.thread
+order by threads.record, threads.thread

@@ -1,9 +1,8 @@
 -- What emails there were on each day, by sent_at (N4), and the marks from which longer spans are summed.
 -- `last_mark` = microseconds since 1970 x 8 + kind and direction (0 email received, 1 email sent): a maximum of it is
 -- the latest interaction, decided the same way everywhere. `…_answerable`: bulk left out (N8).
--- grain: (record_type, record, day). inputs: turns.
+-- grain: (record, day). inputs: turns.
 select
-    record_type,
     record,
     date '1970-01-01' + (epoch_us(sent_at) // 86_400_000_000)::integer as day,
     count(*) filter (where by_us) as emails_sent,
@@ -16,4 +15,4 @@ select
     max(epoch_us(sent_at) * 8 + by_us::bigint) as last_mark
 from turns
 where not is_border
-group by record_type, record, day
+group by record, day

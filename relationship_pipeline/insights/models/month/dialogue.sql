@@ -1,7 +1,6 @@
 -- Emails of conversations in which both sides wrote: all that can be question or answer (N8).
--- grain: (record_type, record, message_key). inputs: turns, threads.
+-- grain: (record, message_key). inputs: turns, threads.
 select
-    turns.record_type,
     turns.record,
     turns.thread,
     turns.by_us,
@@ -11,5 +10,5 @@ select
     turns.is_border
 from turns
 inner join threads
-    on threads.record_type = turns.record_type and threads.record = turns.record and threads.thread = turns.thread
+    on threads.record = turns.record and threads.thread = turns.thread
 where not turns.is_bulk and threads.has_both_sides

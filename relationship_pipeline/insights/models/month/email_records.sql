@@ -3,7 +3,6 @@
 with
 sums as (
     select
-        record_type,
         record,
         sum(emails_sent)::bigint as emails_sent,
         sum(emails_received)::bigint as emails_received,
@@ -14,7 +13,7 @@ sums as (
         min(first_at) as first_at,
         max(last_mark) as last_mark
     from days
-    group by record_type, record
+    group by record
 ),
 
 spellings as (
@@ -36,10 +35,10 @@ names as (
 select
     labels.record_type,
     labels.record_id,
-    sums.* exclude (record_type, record),
+    sums.* exclude (record),
     names.latest.name as name,
     names.latest.named_at as named_at
 from sums
-inner join labels on labels.record_type = sums.record_type and labels.record = sums.record
-left join names on names.record = sums.record and sums.record_type = 'contact'
-order by sums.record_type, sums.record
+inner join labels on labels.record = sums.record
+left join names on names.record = sums.record
+order by sums.record

@@ -16,6 +16,6 @@ select
     turns.sent_at
 from turns
 cross join ends
-inner join labels on labels.record_type = turns.record_type and labels.record = turns.record
+inner join labels on labels.record = turns.record
 where not turns.is_bulk and not turns.is_border and epoch_us(turns.sent_at) > epoch_us(ends.last_at) - 604_800_000_000
-order by turns.record_type, turns.record, question
+order by turns.record, question

@@ -1,7 +1,6 @@
 -- Meetings on each day, by start. `last_mark` as in days: kind and direction 2 received, 3 sent.
--- grain: (record_type, record, day). inputs: meeting_turns.
+-- grain: (record, day). inputs: meeting_turns.
 select
-    record_type,
     record,
     date '1970-01-01' + (epoch_us(start_at) // 86_400_000_000)::integer as day,
     count(*) filter (where by_us) as meetings_sent,
@@ -11,4 +10,4 @@ select
     min(start_at) as first_at,
     max(epoch_us(start_at) * 8 + 2 + by_us::bigint) as last_mark
 from meeting_turns
-group by record_type, record, day
+group by record, day

@@ -1,5 +1,5 @@
 -- Meetings of one of us who has not declined with a contact, an account (each meeting once) or another of us (K2-K4).
--- grain: (record_type, record, colleague, meeting). inputs: meetings, meeting_people, meeting_links, members,
+-- grain: (record, colleague, meeting). inputs: meetings, meeting_people, meeting_links, members,
 -- bounds(largest_audience).
 with
 colleagues as (
@@ -53,12 +53,12 @@ among_us as (
     where not meetings.is_cancelled and audiences.audience <= bounds.largest_audience
 )
 
-select 'contact' as record_type, record, colleague, 'meeting' as kind, happened_at, audience,
+select record, colleague, 'meeting' as kind, happened_at, audience,
     audience <= largest_audience as is_tie, is_accepted
 from with_contacts, bounds
 union all
-select 'account', record, colleague, 'meeting', happened_at, audience, audience <= largest_audience, is_accepted
+select record, colleague, 'meeting', happened_at, audience, audience <= largest_audience, is_accepted
 from with_accounts, bounds
 union all
-select 'colleague', record, colleague, 'meeting', happened_at, audience, true, is_accepted
+select record, colleague, 'meeting', happened_at, audience, true, is_accepted
 from among_us

@@ -2,7 +2,6 @@
 with
 sums as (
     select
-        record_type,
         record,
         sum(meetings_sent)::bigint as meetings_sent,
         sum(meetings_received)::bigint as meetings_received,
@@ -11,10 +10,10 @@ sums as (
         min(first_at) as first_at,
         max(last_mark) as last_mark
     from meeting_day_sums
-    group by record_type, record
+    group by record
 )
 
-select labels.record_type, labels.record_id, sums.* exclude (record_type, record)
+select labels.record_type, labels.record_id, sums.* exclude (record)
 from sums
-inner join labels on labels.record_type = sums.record_type and labels.record = sums.record
-order by sums.record_type, sums.record
+inner join labels on labels.record = sums.record
+order by sums.record

@@ -1,9 +1,9 @@
 -- Meetings as they count for a record. Times spent are microseconds.
--- grain: (record_type, record, meeting_key). inputs: meeting_links, members.
-select 'contact' as record_type, person as record, meeting_key, start_at, by_us, micros * team as team_micros,
+-- grain: (record, meeting_key). inputs: meeting_links, members.
+select person as record, meeting_key, start_at, by_us, micros * team as team_micros,
     micros as customer_micros
 from meeting_links
 union all
-select distinct 'account', members.account, meeting_key, start_at, by_us, micros * team, micros
+select distinct members.account, meeting_key, start_at, by_us, micros * team, micros
 from meeting_links
 inner join members on members.person = meeting_links.person

@@ -1,5 +1,5 @@
 -- When the pairs of the month met, as far as it makes a tie (K2).
--- grain: (pair, meeting_at). inputs: pair_interactions (of meetings).
-select distinct pair, happened_at as meeting_at
+-- grain: (pair, micros). inputs: pair_interactions (of meetings).
+select distinct pair, micros
 from pair_interactions
 where is_tie

@@ -1,7 +1,6 @@
 -- N8: each email of the month with the first later one the other way, in its conversation, within 168 hours.
--- grain: question (record_type, record, message_key). inputs: dialogue, answers.
+-- grain: question (record, message_key). inputs: dialogue, answers.
 select
-    question.record_type,
     question.record,
     question.thread,
     not question.by_us as by_us,
@@ -11,8 +10,7 @@ select
     answer.sent_at as answer_at
 from (select * from dialogue where not is_border) as question
 asof inner join (select * from answers where not is_border) as answer
-    on answer.record_type = question.record_type
-    and answer.record = question.record
+    on answer.record = question.record
     and answer.thread = question.thread
     and answer.question_by_us = question.by_us
     and answer.sent_at > question.sent_at

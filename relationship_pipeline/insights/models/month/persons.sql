@@ -1,6 +1,6 @@
--- Small numbers for the people of the month, so that the large steps group by integers. All users in scope are there:
--- a mailbox holds mail that does not name its owner. Numbers are in the order of names, so that stored rows can be
--- sorted by number.
+-- Small numbers for the people of the month, so that the large steps group by integers; the accounts' follow theirs, no two
+-- alike. All users in scope are there: a mailbox holds mail that does not name its owner. Numbers are in the order of
+-- names, so that stored rows can be sorted by number.
 -- grain: person. inputs: identities, people.
 with
 everyone as (

@@ -11,13 +11,12 @@ select
     hash(month_replies.answer_key) as answer,
     month_replies.answer_at,
     row_number() over (
-        partition by month_replies.record_type, month_replies.record, month_replies.answer_key
+        partition by month_replies.record, month_replies.answer_key
         order by month_replies.question_at, month_replies.question_key
     ) = 1 as is_first
 from month_replies
-inner join labels on labels.record_type = month_replies.record_type and labels.record = month_replies.record
+inner join labels on labels.record = month_replies.record
 order by
-    month_replies.record_type,
     month_replies.record,
     month_replies.thread,
     month_replies.question_at,

@@ -1,21 +1,12 @@
 -- Stored: the days on which a pair had both emails and meetings, which count as one day with contact (domain/ties.py).
 -- Single meetings, so that a window may end between two of them. `email_at`: the day's last email.
--- grain: (record_type, record_id, user_id, meeting_at). inputs: pair_interactions (of emails), met, labels, persons.
+-- grain: (record_type, record_id, user_id, meeting_at). inputs: pair_days (of emails), met, labels, persons.
 -- parameters: $month_end.
 with
-last_emails as (
-    select pair, max(happened_at) as email_at
-    from pair_interactions
-    where is_tie and pair in (select pair from met)
-    group by pair, epoch_us(happened_at) // 86_400_000_000
-),
-
 shared as (
-    select met.pair, last_emails.email_at, met.meeting_at
-    from met
-    inner join last_emails
-        on last_emails.pair = met.pair
-        and epoch_us(last_emails.email_at) // 86_400_000_000 = epoch_us(met.meeting_at) // 86_400_000_000
+    select met.pair, pair_days.last_micros, met.micros
+    from pair_days
+    inner join met on met.pair = pair_days.pair and met.micros // 86_400_000_000 = pair_days.last_micros // 86_400_000_000
 )
 
 select
@@ -23,11 +14,9 @@ select
     labels.record_id,
     persons.name as user_id,
     $month_end::timestamptz as month_end,
-    shared.email_at,
-    shared.meeting_at
+    make_timestamptz(shared.last_micros) as email_at,
+    make_timestamptz(shared.micros) as meeting_at
 from shared
-inner join labels
-    on labels.record_type = case shared.pair >> 60 when 1 then 'contact' when 2 then 'account' else 'colleague' end
-    and labels.record = ((shared.pair >> 30) & 1_073_741_823)::integer
-inner join persons on persons.person = (shared.pair & 1_073_741_823)::integer
-order by shared.pair, shared.meeting_at
+inner join labels on labels.record = (shared.pair >> 31)::integer
+inner join persons on persons.person = (shared.pair & 2_147_483_647)::integer
+order by shared.pair, shared.micros

@@ -1,6 +1,6 @@
--- Emails as they count for a record (N6, N9, N11). record: a person's number for contacts, an account's for accounts.
+-- Emails as they count for a record (N6, N9, N11). record: a contact's or an account's number.
 -- Times spent are microseconds, so that sums do not depend on their order.
--- grain: (record_type, record, message_key). inputs: named, received, team_sizes, sent_to_accounts, members.
+-- grain: (record, message_key). inputs: named, received, team_sizes, sent_to_accounts, members.
 with
 from_contacts as (
     select
@@ -12,7 +12,6 @@ from_contacts as (
 )
 
 select
-    'contact' as record_type,
     sender as record,
     message_key,
     thread,
@@ -25,15 +24,15 @@ select
     customer_micros
 from from_contacts
 union all
-select 'account', members.account, message_key, thread, received_at, sent_at, false, is_bulk, is_border,
+select members.account, message_key, thread, received_at, sent_at, false, is_bulk, is_border,
     team_micros, customer_micros
 from from_contacts
 inner join members on members.person = from_contacts.sender
 union all
-select 'contact', person, message_key, thread, received_at, sent_at, true, is_bulk, is_border, 300_000_000, 150_000_000
+select person, message_key, thread, received_at, sent_at, true, is_bulk, is_border, 300_000_000, 150_000_000
 from named
 where by_us and not is_us
 union all
-select 'account', account, message_key, thread, received_at, sent_at, true, is_bulk, is_border, 300_000_000,
+select account, message_key, thread, received_at, sent_at, true, is_bulk, is_border, 300_000_000,
     150_000_000 * contacts
 from sent_to_accounts
