@@ -50,7 +50,8 @@ PAIR_KINDS = ("email_pairs", "meeting_pairs")
 PAIRS_AT_ONCE = 10_000_000
 """Rows of months of which the pairs are summed slice by slice, each type of record by itself: half a GiB of sums."""
 TIED_TYPES = ("contact", "account", "colleague")
-RANKED_TYPES = ("contact", "account", "opportunity", "lead")
+RANKED_TYPES = ("account", "contact", "lead", "opportunity")
+"""In the order of names, for the files of `daily_activity` follow one another as its rows are sorted."""
 AFTER_ALL = chr(sys.maxunicode)
 """Sorts after every id."""
 
@@ -105,8 +106,8 @@ _UNION_OF = {
 }
 """Stored kinds that a model joins with the CRM's under the kind's own name."""
 
-Prepared = dict[str, list[dict[str, Any]]]
-"""Published tables that are ready to be written: the parameters of their models, for each file a set."""
+Prepared = dict[str, list[dict[str, Any] | DataFile]]
+"""Published tables: the parameters of their models, for each file a set, or the files that are written already."""
 
 
 def _keep(
@@ -151,12 +152,12 @@ def _commit_table(
     table: str,
     folder: Path,
     inputs: dict[str, str],
-    files: list[dict[str, Any]],
+    files: list[dict[str, Any] | DataFile],
 ) -> Manifest:
     """Write a model's rows, columns and order as schemas.PUBLISHED has them, and commit them."""
     make_folder(folder)
     context.progress(f"building {table}")
-    parts = [_write_part(bench, table, folder, parameters) for parameters in files]
+    parts = [file if isinstance(file, DataFile) else _write_part(bench, table, folder, file) for file in files]
     return commit_manifest(
         folder,
         epoch=context.layout.epoch,
@@ -193,9 +194,10 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
     bench.table("tangled_replies")
     bench.drop("valid_border_replies")
     _open_health(context, window, bench)
-    slices = list(_record_slices(window, bench, RANKED_TYPES))
-    for records in slices:
-        _count_slice(window, bench, records)
+    days_folder = make_folder(context.layout.insight("daily_activity"))
+    days = [
+        _count_slice(window, bench, records, days_folder) for records in _record_slices(window, bench, RANKED_TYPES)
+    ]
     bench.drop("tangled_replies")
     bench.view("known_records")
     bench.table("next_meetings")
@@ -218,26 +220,31 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
         "opportunity_kpis": [{}],
         "lead_kpis": [{}],
         "most_contacted": [{"as_of": as_of}],
-        "daily_activity": [{"as_of": as_of, **records} for records in slices],
+        "daily_activity": [*days],
         "planned_meetings": [{"as_of": as_of}],
         "batches": [{"as_of": as_of}],
     }
 
 
-def _count_slice(window: Window, bench: Workbench, records: dict[str, str]) -> None:
-    """What is read from single emails and days, for a range of records: a year of them never stands in memory."""
+def _count_slice(window: Window, bench: Workbench, records: dict[str, str], days_folder: Path) -> DataFile:
+    """What is read from single emails and days, for a range of records: a year of them never stands in memory. Returns
+    the part of `daily_activity`, written while the days are at hand."""
+    record_type = records["record_type"]
     bench.table("answered", **records)
     bench.append("responses")
     bench.append("young_questions", as_of=window.as_of, **records)
     bench.append("conversation_starts", **records)
     bench.append("contacted_colleagues", **records)
-    if records["record_type"] != "account":
-        bench.table("health_days", **records)
+    bench.table("record_days", **records)
+    days = _write_part(bench, "daily_activity", days_folder, {"as_of": window.as_of, "record_type": record_type})
+    if record_type != "account":
+        bench.table("health_days")
         bench.table("health_months", as_of=window.as_of, **records)
-        bench.append("health_inputs")
-        bench.append("health_rhythm")
+        bench.append("health_inputs", record_type=record_type)
+        bench.append("health_rhythm", record_type=record_type)
         bench.drop("health_days", "health_months")
-    bench.drop("answered")
+    bench.drop("answered", "record_days")
+    return days
 
 
 def _open_health(context: BuildContext, window: Window, bench: Workbench) -> None:
@@ -293,8 +300,9 @@ def _score_pairs(window: Window, bench: Workbench) -> None:
     engine.execute("create table tie_constants as select $k as k", {"k": asdict(DEFAULT_CONSTANTS)}).fetchall()
     short, medium, long = DEFAULT_CONSTANTS.half_lives_days
     half_lives: dict[str, Any] = {"short_days": short, "medium_days": medium, "long_days": long}
+    constants = {**half_lives, "meeting": DEFAULT_CONSTANTS.meeting}
     for records in _record_slices(window, bench, TIED_TYPES):
-        bench.table("pair_sums", since=window.since, as_of=window.as_of, **records, **half_lives)
+        bench.table("pair_sums", since=window.since, as_of=window.as_of, **records, **constants)
         bench.append("scored_pairs", as_of=window.as_of)
         bench.drop("pair_sums")
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from relationship_pipeline.insights.accounts import AccountRules, free_mail_domains
@@ -73,7 +74,7 @@ class Identification:
         ]
         return hashlib.sha256(repr(sorted(map(repr, rows))).encode()).hexdigest()[:16] if rows else "none"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Equal for equal rules, whatever the order of their rows."""
         whole = hashlib.sha256()

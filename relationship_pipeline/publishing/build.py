@@ -41,8 +41,8 @@ class BuildOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build(order: BuildOrder) -> dict[str, int]:
-    """Write the database at `order.target`: tables sorted as `schemas.PUBLISHED` says, with their comments; returns the
-    rows of each. The file is closed and has no WAL, but is not yet durable."""
+    """Write the database at `order.target`: tables in the order of their files, which is that of `schemas.PUBLISHED`, with
+    their comments; returns the rows of each. The file is closed and has no WAL, but is not yet durable."""
     import duckdb
 
     connection = duckdb.connect(
@@ -81,10 +81,10 @@ def create_statement(name: str, table: PublishedTable) -> str:
 
 
 def insert_statement(name: str, table: PublishedTable) -> str:
-    """Columns by name, rows in the table's order: neighbours share a row group, so a look-up reads one."""
+    """Columns by name, rows in the table's order: neighbours share a row group, so a look-up reads one. The files have
+    it already, each by itself and one after another; DuckDB keeps the order of what it reads."""
     columns = ", ".join(identifier(column) for column, _, _ in table.columns)
-    order = ", ".join(identifier(column) for column in table.sort_by)
-    rows = f"select {columns} from read_parquet($files) order by {order}"  # noqa: S608 (names of schemas.PUBLISHED)
+    rows = f"select {columns} from read_parquet($files)"  # noqa: S608 (names of schemas.PUBLISHED)
     return f"insert into published.{identifier(name)} ({columns}) {rows}"
 
 

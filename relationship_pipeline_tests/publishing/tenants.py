@@ -85,9 +85,10 @@ def write_tables(epoch: EpochLayout, rows: Rows) -> None:
 
 
 def write_table(epoch: EpochLayout, name: str, content: pa.Table) -> None:
+    """Sorted, as every built table is."""
     folder = make_folder(epoch.insight(name))
     temp = temp_path(folder, ".parquet")
-    pq.write_table(content, temp)
+    pq.write_table(content.sort_by([(column, "ascending") for column in PUBLISHED[name].sort_by]), temp)
     part = adopt_part(temp, name, content.num_rows)
     commit_manifest(folder, epoch=epoch.epoch, table=name, month=None, files=[part], fence=nullcontext)
 

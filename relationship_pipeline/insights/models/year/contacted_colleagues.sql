@@ -14,8 +14,8 @@ sums as (
     select
         colleagues.record_id,
         users.email as person_email,
-        sum(colleagues.emails) as emails,
-        sum(colleagues.meetings) as meetings,
+        sum_no_overflow(colleagues.emails) as emails,
+        sum_no_overflow(colleagues.meetings) as meetings,
         max(colleagues.last_at) as last_contact_at
     from colleagues
     inner join users on users.user_id = colleagues.user_id
@@ -25,13 +25,22 @@ sums as (
     group by colleagues.record_id, users.email
 ),
 
+-- only these are sorted: a few of each record instead of all
+most as (
+    select record_id, list_min(max(emails + meetings, 3)) as least
+    from sums
+    group by record_id
+),
+
 ranked as (
     select
-        *,
+        sums.*,
         row_number() over (
-            partition by record_id order by emails + meetings desc, last_contact_at desc, person_email
+            partition by sums.record_id
+            order by sums.emails + sums.meetings desc, sums.last_contact_at desc, sums.person_email
         ) as rank
     from sums
+    inner join most on most.record_id = sums.record_id and sums.emails + sums.meetings >= most.least
 )
 
 select $record_type::varchar as record_type, record_id, person_email, emails, meetings, last_contact_at

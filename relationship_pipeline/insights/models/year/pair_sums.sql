@@ -1,11 +1,13 @@
--- What is between one of us and a contact, account or colleague over the window, aged to as_of (domain/ties.py).
+-- What is between one of us and a contact, account or colleague over the window, aged to as_of (domain/ties.py), where a
+-- tie may be shown (K2): one of us wrote, or both accepted a meeting; of two of us either wrote.
 -- Ageing rounds to whole 2^-40 again, so that the sum over months does not depend on its order.
+-- `ours`, `theirs`: emails of each direction, and meetings, which are both, for what a meeting stands for.
 -- A day with emails and meetings counts once, by its last: the earlier of both is taken off again.
 -- sum_no_overflow: DuckDB's sum of a bigint is a hugeint, at nearly twice the cost; 2^63 is a year of 23,000 emails of one
 -- pair a day.
 -- grain: (record_type, record_id, user_id). inputs: email_pairs, meeting_pairs, shared_days.
 -- parameters: $record_type, $first_id, $end_id (the records to do: sums of a slice fit the processor's cache, those of a
---   large year not even the memory), $since, $as_of, $short_days, $medium_days, $long_days.
+--   large year not even the memory), $since, $as_of, $short_days, $medium_days, $long_days, $meeting (what one stands for).
 with
 last_of_both as (
     select record_type, record_id, user_id, month_end, email_at, max(meeting_at) as meeting_at
@@ -22,62 +24,94 @@ counted_twice as (
     from last_of_both
 ),
 
-parts as (
-    select *
-    from email_pairs
-    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
-    union all by name
-    select *
-    from meeting_pairs
-    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
-    union all by name
-    select
-        record_type,
-        record_id,
-        user_id,
-        month_end,
-        -round(1_099_511_627_776 * pow(0.5, age / $short_days))::bigint as days_short,
-        -round(1_099_511_627_776 * pow(0.5, age / $medium_days))::bigint as days_medium,
-        -round(1_099_511_627_776 * pow(0.5, age / $long_days))::bigint as days_long
-    from counted_twice
-),
-
 ages as (
     select
         month_end,
-        pow(0.5, (epoch_us($as_of::timestamptz) - epoch_us(month_end)) / 86_400_000_000 / $short_days) as short_factor,
-        pow(0.5, (epoch_us($as_of::timestamptz) - epoch_us(month_end)) / 86_400_000_000 / $medium_days) as medium_factor,
-        pow(0.5, (epoch_us($as_of::timestamptz) - epoch_us(month_end)) / 86_400_000_000 / $long_days) as long_factor
+        pow(0.5, (epoch_us($as_of::timestamptz) - epoch_us(month_end)) / 86_400_000_000 / $short_days) as short,
+        pow(0.5, (epoch_us($as_of::timestamptz) - epoch_us(month_end)) / 86_400_000_000 / $medium_days) as medium,
+        pow(0.5, (epoch_us($as_of::timestamptz) - epoch_us(month_end)) / 86_400_000_000 / $long_days) as long
     from (
         select date_trunc('month', $since::timestamptz) + to_months(month::integer) as month_end
         from range(1, 14) as months(month)
     )
+),
+
+parts as (
+    select
+        record_id,
+        user_id,
+        emails_sent,
+        emails_received,
+        tie_first_at,
+        tie_last_at,
+        month_marks,
+        round(outward_short * ages.short)::bigint as ours_short,
+        round(outward_medium * ages.medium)::bigint as ours_medium,
+        round(outward_long * ages.long)::bigint as ours_long,
+        round(inward_short * ages.short)::bigint as theirs_short,
+        round(inward_medium * ages.medium)::bigint as theirs_medium,
+        round(inward_long * ages.long)::bigint as theirs_long,
+        round(days_short * ages.short)::bigint as days_short,
+        round(days_medium * ages.medium)::bigint as days_medium,
+        round(days_long * ages.long)::bigint as days_long
+    from email_pairs
+    inner join ages on ages.month_end = email_pairs.month_end
+    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
+    union all by name
+    select
+        record_id,
+        user_id,
+        meetings,
+        accepted,
+        tie_first_at,
+        tie_last_at,
+        month_marks,
+        round($meeting * round(meetings_short * ages.short))::bigint as ours_short,
+        round($meeting * round(meetings_medium * ages.medium))::bigint as ours_medium,
+        round($meeting * round(meetings_long * ages.long))::bigint as ours_long,
+        ours_short as theirs_short,
+        ours_medium as theirs_medium,
+        ours_long as theirs_long,
+        round(days_short * ages.short)::bigint as days_short,
+        round(days_medium * ages.medium)::bigint as days_medium,
+        round(days_long * ages.long)::bigint as days_long
+    from meeting_pairs
+    inner join ages on ages.month_end = meeting_pairs.month_end
+    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
+    union all by name
+    select
+        record_id,
+        user_id,
+        round(-round(1_099_511_627_776 * pow(0.5, age / $short_days)) * ages.short)::bigint as days_short,
+        round(-round(1_099_511_627_776 * pow(0.5, age / $medium_days)) * ages.medium)::bigint as days_medium,
+        round(-round(1_099_511_627_776 * pow(0.5, age / $long_days)) * ages.long)::bigint as days_long
+    from counted_twice
+    inner join ages on ages.month_end = counted_twice.month_end
 )
 
 select
     $record_type::varchar as record_type,
-    parts.record_id,
-    parts.user_id,
-    coalesce(sum_no_overflow(parts.emails), 0)::bigint as emails,
-    coalesce(sum_no_overflow(parts.meetings), 0)::bigint as meetings,
-    coalesce(sum_no_overflow(parts.accepted), 0)::bigint as accepted,
-    coalesce(sum_no_overflow(parts.emails_sent), 0)::bigint as emails_sent,
-    coalesce(sum_no_overflow(parts.emails_received), 0)::bigint as emails_received,
-    min(parts.tie_first_at) as first_at,
-    max(parts.tie_last_at) as last_at,
-    bit_count(bit_or(parts.month_marks)) as months,
-    sum_no_overflow(round(parts.outward_short * ages.short_factor)::bigint) / 1_099_511_627_776 as outward_short,
-    sum_no_overflow(round(parts.outward_medium * ages.medium_factor)::bigint) / 1_099_511_627_776 as outward_medium,
-    sum_no_overflow(round(parts.outward_long * ages.long_factor)::bigint) / 1_099_511_627_776 as outward_long,
-    sum_no_overflow(round(parts.inward_short * ages.short_factor)::bigint) / 1_099_511_627_776 as inward_short,
-    sum_no_overflow(round(parts.inward_medium * ages.medium_factor)::bigint) / 1_099_511_627_776 as inward_medium,
-    sum_no_overflow(round(parts.inward_long * ages.long_factor)::bigint) / 1_099_511_627_776 as inward_long,
-    sum_no_overflow(round(parts.meetings_short * ages.short_factor)::bigint) / 1_099_511_627_776 as meetings_short,
-    sum_no_overflow(round(parts.meetings_medium * ages.medium_factor)::bigint) / 1_099_511_627_776 as meetings_medium,
-    sum_no_overflow(round(parts.meetings_long * ages.long_factor)::bigint) / 1_099_511_627_776 as meetings_long,
-    sum_no_overflow(round(parts.days_short * ages.short_factor)::bigint) / 1_099_511_627_776 as days_short,
-    sum_no_overflow(round(parts.days_medium * ages.medium_factor)::bigint) / 1_099_511_627_776 as days_medium,
-    sum_no_overflow(round(parts.days_long * ages.long_factor)::bigint) / 1_099_511_627_776 as days_long
+    record_id,
+    user_id,
+    coalesce(sum_no_overflow(meetings), 0)::bigint as meetings,
+    coalesce(sum_no_overflow(accepted), 0)::bigint as accepted,
+    coalesce(sum_no_overflow(emails_sent), 0)::bigint as emails_sent,
+    coalesce(sum_no_overflow(emails_received), 0)::bigint as emails_received,
+    min(tie_first_at) as first_at,
+    max(tie_last_at) as last_at,
+    bit_count(bit_or(month_marks)) as months,
+    coalesce(sum_no_overflow(ours_short), 0) / 1_099_511_627_776 as ours_short,
+    coalesce(sum_no_overflow(ours_medium), 0) / 1_099_511_627_776 as ours_medium,
+    coalesce(sum_no_overflow(ours_long), 0) / 1_099_511_627_776 as ours_long,
+    coalesce(sum_no_overflow(theirs_short), 0) / 1_099_511_627_776 as theirs_short,
+    coalesce(sum_no_overflow(theirs_medium), 0) / 1_099_511_627_776 as theirs_medium,
+    coalesce(sum_no_overflow(theirs_long), 0) / 1_099_511_627_776 as theirs_long,
+    coalesce(sum_no_overflow(days_short), 0) / 1_099_511_627_776 as days_short,
+    coalesce(sum_no_overflow(days_medium), 0) / 1_099_511_627_776 as days_medium,
+    coalesce(sum_no_overflow(days_long), 0) / 1_099_511_627_776 as days_long
 from parts
-inner join ages on ages.month_end = parts.month_end
-group by parts.record_id, parts.user_id
+group by record_id, user_id
+having
+    sum_no_overflow(parts.emails_sent) > 0
+    or sum_no_overflow(parts.accepted) > 0
+    or ($record_type = 'colleague' and sum_no_overflow(parts.emails_received) > 0)

@@ -1,5 +1,4 @@
--- Score of each pair that may be shown as a tie, by part (domain/ties.py, K2, K3): one of us wrote, or both accepted a
--- meeting; of two of us either wrote.
+-- Score of each pair that may be shown as a tie, by part (domain/ties.py, K3).
 -- grain: (record_type, record_id, user_id). inputs: pair_sums, tie_constants(k). parameters: $as_of.
 with
 parts as (
@@ -8,12 +7,11 @@ parts as (
         tie_last_contact_part(
             (epoch_us($as_of::timestamptz) - epoch_us(coalesce(last_at, '-infinity'::timestamptz))) / 86_400_000_000, k
         ) as last_contact_part,
-        tie_scale_part(outward_short, inward_short, meetings_short, days_short, k) as short_part,
-        tie_scale_part(outward_medium, inward_medium, meetings_medium, days_medium, k) as medium_part,
-        tie_scale_part(outward_long, inward_long, meetings_long, days_long, k) as long_part,
+        tie_scale_part(ours_short, theirs_short, 0, days_short, k) as short_part,
+        tie_scale_part(ours_medium, theirs_medium, 0, days_medium, k) as medium_part,
+        tie_scale_part(ours_long, theirs_long, 0, days_long, k) as long_part,
         tie_months_part(coalesce(months, 1), k) as months_part
     from pair_sums, tie_constants
-    where emails_sent > 0 or accepted > 0 or (record_type = 'colleague' and emails_received > 0)
 )
 
 select

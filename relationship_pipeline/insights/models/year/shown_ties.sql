@@ -12,14 +12,25 @@ gated as (
       and (scored_pairs.emails_sent > 0 or scored_pairs.accepted > 0)
 ),
 
+-- only these are sorted: a few of each record instead of all
+strongest as (
+    select record_type, record_id, list_min(max(score, $shown)) as least
+    from gated
+    group by record_type, record_id
+),
+
 ranked as (
     select
-        *,
+        gated.*,
         row_number() over (
-            partition by record_type, record_id
-            order by score desc, last_at desc nulls last, colleague_email
+            partition by gated.record_type, gated.record_id
+            order by gated.score desc, gated.last_at desc nulls last, gated.colleague_email
         ) as rank
     from gated
+    inner join strongest
+        on strongest.record_type = gated.record_type
+        and strongest.record_id = gated.record_id
+        and gated.score >= strongest.least
     qualify rank <= $shown
 )
 
