@@ -140,7 +140,7 @@ def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime) -> UsedOf
     bench.attach("after_rows", files.emails_after, schemas.EMAIL)
     for name in ("month_copies", "before_copies", "after_copies"):
         bench.view(name)
-    for name in ("settled_rows", "settled_keys", "settled_copies", "late_rows", "late_copies"):
+    for name in ("settled_keys", "settled_rows", "settled_copies", "late_rows", "late_copies"):
         bench.table(name)
     bench.table("border_rows", month_start=start, tail_start=start - TAIL, with_border=lo == start)
     bench.table("border_copies")
@@ -150,11 +150,12 @@ def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime) -> UsedOf
 
 
 def open_emails(bench: Workbench) -> None:
-    """Table `emails`, each once as B5, N3 and N4 define it, and view `other_copies`."""
+    """View `emails`, each once as B5, N3 and N4 define it, over table `telling_copies`, and view `other_copies`."""
     bench.view("copies")
     bench.view("other_copies")
-    for name in ("disputed_keys", "emails"):
+    for name in ("disputed_keys", "telling_copies"):
         bench.table(name)
+    bench.view("emails")
 
 
 def open_meetings(engine: duckdb.DuckDBPyConnection, paths: Iterable[Path], lo: datetime, hi: datetime) -> Workbench:
@@ -187,7 +188,7 @@ def count_meetings(bench: Workbench) -> None:
 
 
 def count_emails(bench: Workbench) -> None:
-    """Tables `named`, `received`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`, in place of `emails`."""
+    """Tables `named`, `received`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`, in place of `telling_copies`."""
     bench.table("hidden_here")
     bench.table("absent_here")
     bench.view("visible_emails")
@@ -195,7 +196,7 @@ def count_emails(bench: Workbench) -> None:
     bench.table("repeated_names")
     bench.engine.execute("delete from named where rowid in (select row_number from repeated_names)").fetchall()
     bench.table("received")
-    bench.drop("emails")
+    bench.drop("telling_copies")
     for name in ("team_sizes", "sent_to_accounts"):
         bench.table(name)
     bench.view("turns")

@@ -1,4 +1,6 @@
--- Emails of the month that belong to the month before (B5).
--- grain: message_key. inputs: settled_rows.
-select distinct message_key
-from settled_rows
+-- Emails of the month that belong to the month before, because a copy is held there (B5). Each email's earliest copy
+-- stands for it.
+-- grain: message_key. inputs: month_copies, before_copies.
+select message_key
+from month_copies
+where copy_rank = 1 and message_key in (select message_key from before_copies where copy_rank = 1)

@@ -2,25 +2,36 @@
 -- its owner has left the scope, for good or at that time.
 -- grain: message_key. inputs: named, received, other_copies, persons, absences(user_id, since, until).
 with
-owners as (
+absent as (
+    select
+        persons.person,
+        coalesce(absences.since, '-infinity'::timestamptz) as since,
+        coalesce(absences.until, 'infinity'::timestamptz) as until
+    from absences
+    inner join persons on persons.name = absences.user_id and persons.is_us
+),
+
+lain as (
     select message_key, received_at, mailbox from received
-    union
+    union all
     select received.message_key, received.received_at, other_copies.mailbox
     from other_copies
     inner join received on received.message_key = other_copies.message_key
 ),
 
+owners as (
+    select lain.message_key, lain.received_at, persons.person
+    from lain
+    inner join persons on persons.name = lain.mailbox and persons.is_us
+),
+
 members as (
     select message_key, person from named where not by_us
     union
-    select owners.message_key, persons.person
+    select owners.message_key, owners.person
     from owners
-    inner join persons on persons.name = owners.mailbox and persons.is_us
-    anti join absences
-        on
-            absences.user_id = owners.mailbox
-            and owners.received_at >= coalesce(absences.since, '-infinity'::timestamptz)
-            and owners.received_at < coalesce(absences.until, 'infinity'::timestamptz)
+    anti join absent
+        on absent.person = owners.person and owners.received_at >= absent.since and owners.received_at < absent.until
 )
 
 select message_key, count(*) as people
