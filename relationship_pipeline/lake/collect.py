@@ -330,6 +330,7 @@ def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schem
 
 def _resolve_odd_rows(engine: duckdb.DuckDBPyConnection, directory: Directory) -> None:
     """Tables odd_addresses and odd_rows: rows with addresses that need more than lower case."""
+    create_table(engine, "raw_addresses", _model("raw_addresses"))
     create_table(engine, "odd_addresses", _model("odd_addresses"))
     _register_resolved(engine, directory, "odd_addresses")
     create_table(engine, "odd_rows", _model("odd_rows"))
