@@ -330,6 +330,7 @@ def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schem
 
 def _resolve_odd_rows(engine: duckdb.DuckDBPyConnection, directory: Directory) -> None:
     """Tables odd_addresses and odd_rows: rows with addresses that need more than lower case."""
+    create_table(engine, "raw_addresses", _model("raw_addresses"))
     create_table(engine, "odd_addresses", _model("odd_addresses"))
     _register_resolved(engine, directory, "odd_addresses")
     create_table(engine, "odd_rows", _model("odd_rows"))
@@ -368,7 +369,10 @@ def _mapped_by_directory(directory: Directory) -> dict[str, str | None]:
 
 def _hidden(engine: duckdb.DuckDBPyConnection, collection: Collection, hidden: str, present: str) -> list[str]:
     """Addresses of these copies that may not appear (O4-O6, C5)."""
-    found = {address for (address,) in engine.execute(_model(hidden)).fetchall()}
+    rules = collection.rules
+    found: set[str] = set()
+    if rules.hidden.num_rows or rules.hidden_domains.num_rows:
+        found.update(address for (address,) in engine.execute(_model(hidden)).fetchall())
     if collection.recognise is not None:
         found.update(collection.recognise([address for (address,) in engine.execute(_model(present)).fetchall()]))
     return sorted(found)

@@ -20,7 +20,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
@@ -693,13 +693,25 @@ def _check_whole(file: ExportFile) -> None:
             raise _unreadable(file, error) from None
         return
     with file.path.open("rb") as content:
-        content.seek(max(0, file.size - MAX_LINE_BYTES))
-        last = content.read().rpartition(b"\n")[2].strip()
+        last = _last_line(content, file.size)
     if last.startswith(b"{"):
         try:
             json.loads(last)
         except ValueError:
             raise _unreadable(file, EOFError()) from None
+
+
+def _last_line(content: BinaryIO, size: int) -> bytes:
+    """What stands after the last line break of a file, stripped; at most MAX_LINE_BYTES of it. Most lines are short, so
+    the end is read in steps."""
+    most = min(size, MAX_LINE_BYTES)
+    reach = min(most, _CHUNK)
+    while True:
+        content.seek(size - reach)
+        _, line_break, tail = content.read().rpartition(b"\n")
+        if line_break or reach == most:
+            return tail.strip()
+        reach = min(most, reach * 2)
 
 
 def _write_months(engine: duckdb.DuckDBPyConnection, folder: Path, file: ExportFile) -> SplitRecord:

@@ -68,7 +68,7 @@ select
     )
     or coalesce(is_bulk_sender(coalesce(from_n1, sender_n1)), false) as is_bulk,
     is_draft,
-    coalesce(sent_at > received_at + interval 1 day or sent_at < received_at - interval 30 days, true) as is_off_clock,
+    is_off_clock(sent_at, received_at) as is_off_clock,
     unresolved,
     false as is_earlier
 from listed

@@ -26,7 +26,7 @@ select
     is_meeting_message,
     is_bulk,
     false as is_draft,
-    coalesce(sent_at > received_at + interval 1 day or sent_at < received_at - interval 30 days, true) as is_off_clock,
+    is_off_clock(sent_at, received_at) as is_off_clock,
     0 as unresolved,
     true as is_earlier
 from read_parquet($files, hive_partitioning = false) as earlier

@@ -14,8 +14,8 @@ create temp macro is_bulk_sender(address) as
         '^(no-?reply|do-not-reply|donotreply|mailer-daemon|postmaster|bounces?|newsletter|notifications?)([-+.][^@]*)?@'
     );
 
--- 16 bytes of SHA-256, as a key.
-create temp macro key_of(content) as substr(sha256(content), 1, 32)::uuid;
+-- 16 bytes of SHA-256, as a key. Bytes become a uuid faster than their digits do.
+create temp macro key_of(content) as unhex(substr(sha256(content), 1, 32))::uuid;
 
 -- B5: trimmed; exact but for the case of the domain part. Null where nothing is left. Most stand as they are: printable
 -- ASCII, one `@`, no upper case after it.
@@ -28,6 +28,15 @@ create temp macro message_id(raw) as
             ''
         )
     end;
+
+-- N4: a sent time that is missing, or too far from the received one to be believed: by more than a day after it or 30
+-- before. Microseconds, because adding intervals to times with a zone asks a calendar each time.
+create temp macro is_off_clock(sent_at, received_at) as
+    coalesce(
+        epoch_us(sent_at) - epoch_us(received_at) > 86400000000
+        or epoch_us(received_at) - epoch_us(sent_at) > 2592000000000,
+        true
+    );
 
 -- A list's members, sorted, each once, nulls left out; most lists hold one address.
 create temp macro distinct_addresses(addresses) as
@@ -46,10 +55,11 @@ create temp macro standard_base64(encoded) as replace(replace(encoded, '-', '/')
 -- the GUID in bytes 6 to 21: the first 16 bytes of the 24 characters from the 9th on.
 create temp macro conversation_key(conversation_id, conversation_index) as
     case
-        when regexp_full_match(conversation_id, 'AAQkA[A-P][A-Za-z0-9+/_-]{73}=?')
-            then substr(hex(from_base64(standard_base64(substr(conversation_id, 57, 23)) || '=')), 3, 32)::uuid
+        when length(conversation_id) = 79 + ends_with(conversation_id, '=')::int
+            and regexp_full_match(conversation_id, 'AAQkA[A-P][A-Za-z0-9+/_-]*=?')
+            then from_base64(standard_base64(substr(conversation_id, 57, 23)) || '=')[2:17]::uuid
         when regexp_full_match(conversation_index, '[A-Za-z0-9+/_-]{30,}={0,2}')
             and try(from_base64(rpad(standard_base64(substr(conversation_index, 9, 24)), 24, '='))) is not null
-            then substr(hex(from_base64(rpad(standard_base64(substr(conversation_index, 9, 24)), 24, '='))), 1, 32)::uuid
+            then from_base64(rpad(standard_base64(substr(conversation_index, 9, 24)), 24, '='))[1:16]::uuid
         when conversation_id <> '' then key_of(conversation_id)
     end;

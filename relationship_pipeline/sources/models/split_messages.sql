@@ -71,7 +71,8 @@ judged as (
         case
             when is_summary then if(is_complete, 'summary.complete', 'summary.incomplete')
             when is_blank then 'not_json'
-            when coalesce(trim(item_id), '') = '' then 'no_item_id'
+            -- The first character tells most ids from white space; trimming long ids whole is dear.
+            when coalesce(trim(left(item_id, 1)), '') = '' and coalesce(trim(item_id), '') = '' then 'no_item_id'
             when coalesce(mailbox, '') = '' then 'no_mailbox'
             when received_at is null then 'no_received_time'
             when received_at not between timestamptz '1990-01-01 00:00:00+00' and $latest then 'impossible_date'
