@@ -182,17 +182,35 @@ def _standing(
     own = ("models", "email", "meetings", "absences")
     if stored is None or any(stored.inputs.get(name) != inputs[name] for name in own):
         return (), None
-    lake.verify(context.layout)
-    with context.engine() as engine:
-        start = month_start(lake.month)
-        bound(engine, start, month_end(lake.month))
-        used = join_neighbours(Workbench(engine, MODELS), lake.files, start)
-    if (stored.inputs.get("before_used"), stored.inputs.get("after_used")) != (used.before, used.after):
-        return (), None
+    used = _used_before(stored)
+    if any(stored.inputs.get(name) != inputs[name] for name in ("email_before", "email_after")):
+        now = _used_now(context, lake)
+        if (used.before, used.after) != (now.before, now.after):
+            return (), None
+        used = now
     kinds = ("email_identities", "meeting_identities")
     if all(_same_identities(context, stored.paths(folder, kind), who) for kind in kinds):
         return stored.files, used
     return (), None
+
+
+def _used_before(stored: Manifest) -> UsedOfNeighbours:
+    quality = stored.quality
+    return UsedOfNeighbours(
+        stored.inputs.get("before_used", ""),
+        stored.inputs.get("after_used", ""),
+        quality.get("settled_emails", 0),
+        quality.get("settled_copies", 0),
+    )
+
+
+def _used_now(context: BuildContext, lake: LakeMonth) -> UsedOfNeighbours:
+    """Reads three months of the lake: only for a month whose neighbours were collected again."""
+    lake.verify(context.layout)
+    with context.engine() as engine:
+        start = month_start(lake.month)
+        bound(engine, start, month_end(lake.month))
+        return join_neighbours(Workbench(engine, MODELS), lake.files, start)
 
 
 def _same_identities(context: BuildContext, paths: list[Path], who: Identification) -> bool:
