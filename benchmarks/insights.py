@@ -131,6 +131,7 @@ def daily_refresh(context: Context) -> Result:
     def refresh() -> Measurement:
         for table in ("email", "meetings", "interactions"):
             shutil.rmtree(year.lake / table / f"month={month_of(AS_OF)}", ignore_errors=True)
+        shutil.rmtree(year.lake.parent / "insights", ignore_errors=True)
         return run(["-m", "benchmarks.work", "refresh", month_of(AS_OF)], settings=settings)
 
     ours = median([refresh() for _ in range(context.repeats(emails))])
