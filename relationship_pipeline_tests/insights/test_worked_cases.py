@@ -170,6 +170,26 @@ def test_a_month_is_derived_again_only_when_someone_in_it_changes_sides(lake):
     assert changed.files != before["2025-03"].files
 
 
+def test_a_month_goes_on_counting_what_it_settled_when_only_the_directory_changes(lake):
+    """B5: the copy received in March belongs to February's email, whoever joins or leaves the company."""
+    context = lake(
+        [
+            *email([MEGAN, ALEX], sender=ANA, to=[MEGAN], at=at(2, 28, 23, 59), message_id="<border@x>"),
+            *email([LIDIA], sender=ANA, to=[LIDIA, MEGAN], at=at(3, 1, 0, 1), message_id="<border@x>"),
+        ]
+    )
+    before = {month: build_month(context, month) for month in ("2025-02", "2025-03")}
+    assert before["2025-03"].quality == {"settled_emails": 1, "settled_copies": 1}
+    stranger = pa.table({"domain": pa.array(["contoso.com", "nobody.example"])})
+    for month, known in before.items():
+        after = build_month(replace(context, internal_domains=stranger), month)
+        assert after.inputs["identities"] != known.inputs["identities"]
+        assert (after.quality, after.files) == (known.quality, known.files)
+        assert {name: after.inputs[name] for name in ("before_used", "after_used")} == {
+            name: known.inputs[name] for name in ("before_used", "after_used")
+        }
+
+
 def test_built_tables_have_the_published_columns_and_types(lake):
     import pyarrow.parquet as pq
 
