@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, time
 from enum import StrEnum
 
 _DAY = 86_400.0
@@ -25,7 +25,7 @@ class TieConstants:
     A new value of any of them is a new `version`: strengths of different versions are not comparable.
     """
 
-    version: int = 1
+    version: int = 2
     half_lives_days: tuple[float, float, float] = (7.0, 30.0, 90.0)
     """K3: one time scale is not enough."""
     floor: float = 0.1
@@ -110,7 +110,7 @@ class ScaleSums:
     inward: float = 0.0
     meetings: float = 0.0
     days: float = 0.0
-    """Over UTC days with contact, each by the age of its last interaction; a day counts once, whatever its audience."""
+    """Over UTC days with contact, each by the age of its beginning; a day counts once, whatever its audience."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +161,8 @@ def tie_sums(
     ]
     if not counted:
         return None
-    age_by_day: dict[date, float] = {}
-    for item, _, age in counted:
-        day = item.at.astimezone(UTC).date()
-        age_by_day[day] = min(age, age_by_day.get(day, age))
+    days = {item.at.astimezone(UTC).date() for item, _, _ in counted}
+    day_ages = [(as_of - datetime.combine(day, time.min, UTC)).total_seconds() / _DAY for day in days]
 
     def scale(half_life: float) -> ScaleSums:
         by_kind = dict.fromkeys(Kind, 0.0)
@@ -174,13 +172,13 @@ def tie_sums(
             outward=by_kind[Kind.OUTWARD],
             inward=by_kind[Kind.INWARD],
             meetings=by_kind[Kind.MEETING],
-            days=sum(0.5 ** (age / half_life) for age in age_by_day.values()),
+            days=sum(0.5 ** (age / half_life) for age in day_ages),
         )
 
     return TieSums(
         scales=tuple(scale(half_life) for half_life in constants.half_lives_days),
         last_contact_age_days=min(age for _, _, age in counted),
-        months=len({(day.year, day.month) for day in age_by_day}),
+        months=len({(day.year, day.month) for day in days}),
     )
 
 

@@ -301,6 +301,7 @@ def _score_pairs(window: Window, bench: Workbench) -> None:
     short, medium, long = DEFAULT_CONSTANTS.half_lives_days
     half_lives: dict[str, Any] = {"short_days": short, "medium_days": medium, "long_days": long}
     constants = {**half_lives, "meeting": DEFAULT_CONSTANTS.meeting}
+    bench.table("lone_days")
     for records in _record_slices(window, bench, TIED_TYPES):
         bench.table("pair_sums", since=window.since, as_of=window.as_of, **records, **constants)
         bench.append("scored_pairs", as_of=window.as_of)

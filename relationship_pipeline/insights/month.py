@@ -90,7 +90,7 @@ def derive(
 
 
 def _derive_meetings(bench: Workbench, month: str, write: Write) -> None:
-    """Store what meetings come to; leaves table `met`."""
+    """Store what meetings come to; leaves tables `met` and `day_weights`."""
     write(bench, "meeting_identities", "meeting_identities", {})
     count_meetings(bench)
     bench.view("meeting_turns")
@@ -99,11 +99,13 @@ def _derive_meetings(bench: Workbench, month: str, write: Write) -> None:
         write(bench, name, name, {})
     bench.view("meeting_interactions", "interactions_of_pairs")
     bench.table("pair_interactions", full_audience=float(DEFAULT_CONSTANTS.full_audience))
-    _sum_pairs(bench, "meeting_pair_sums", month)
+    ages = _ages(month)
+    bench.table("day_weights", **ages)
+    bench.table("meeting_pair_sums", alias="pair_sums", **ages)
     bench.table("met")
-    bench.drop("pair_interactions", "pair_days")
+    bench.drop("pair_interactions")
     write(bench, "meeting_pairs", "pairs", {"month_end": month_end(month)})
-    bench.drop("pair_sums", "pair_day_sums", "meeting_links", "meeting_people", "meetings", "meeting_day_sums")
+    bench.drop("pair_sums", "meeting_links", "meeting_people", "meetings", "meeting_day_sums")
 
 
 def _derive_emails(bench: Workbench, month: str, write: Write) -> None:
@@ -124,10 +126,11 @@ def _derive_emails(bench: Workbench, month: str, write: Write) -> None:
     bench.view("email_interactions", "interactions_of_pairs")
     bench.table("pair_interactions", full_audience=float(DEFAULT_CONSTANTS.full_audience))
     bench.drop("named", "sent_to_accounts")
-    _sum_pairs(bench, "email_pair_sums", month)
+    within = {"month_start": month_start(month), "month_end": month_end(month)}
+    write(bench, "stray_days", "stray_days", within)
+    bench.table("email_pair_sums", alias="pair_sums", **_ages(month))
     bench.drop("pair_interactions")
-    write(bench, "shared_days", "shared_days", {"month_end": month_end(month)})
-    bench.drop("pair_days")
+    write(bench, "shared_days", "shared_days", within)
     write(bench, "email_pairs", "pairs", {"month_end": month_end(month)})
 
 
@@ -203,16 +206,16 @@ def count_emails(bench: Workbench) -> None:
     bench.table("days")
 
 
-def _sum_pairs(bench: Workbench, sums: str, month: str) -> None:
-    """Tables `pair_days`, `pair_sums` and `pair_day_sums`, one after the other: two large aggregations at once do not fit
-    a small memory limit."""
+def _ages(month: str) -> dict[str, Any]:
+    """Between which instants, and by which half-lives, ties of the month are aged."""
     short, medium, long = DEFAULT_CONSTANTS.half_lives_days
-    aged: dict[str, Any] = {
-        "month_end": month_end(month), "short_days": short, "medium_days": medium, "long_days": long
-    }  # fmt: skip
-    bench.table("pair_days")
-    bench.table(sums, alias="pair_sums", **aged)
-    bench.table("pair_day_sums", **aged)
+    return {
+        "month_start": month_start(month),
+        "month_end": month_end(month),
+        "short_days": short,
+        "medium_days": medium,
+        "long_days": long,
+    }
 
 
 def bound(engine: duckdb.DuckDBPyConnection, lo: datetime, hi: datetime) -> None:

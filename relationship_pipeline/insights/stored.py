@@ -28,28 +28,24 @@ _IDENTITIES = pa.schema(
         ("is_watched", _BOOL),
     ]
 )
-_SUMS = [
-    (f"{kind}_{scale}", _COUNT)
-    for kind in ("outward", "inward", "meetings", "days")
-    for scale in ("short", "medium", "long")
-]
-_PAIRS = pa.schema(
-    [
-        *_RECORD,
-        ("user_id", _TEXT),
-        ("month_end", INSTANT),
-        ("emails", _COUNT),
-        ("meetings", _COUNT),
-        ("accepted", _COUNT),
-        ("emails_sent", _COUNT),
-        ("emails_received", _COUNT),
-        ("last_at", INSTANT),
-        ("tie_first_at", INSTANT),
-        ("tie_last_at", INSTANT),
-        *_SUMS,
-        ("month_marks", _COUNT),
-    ]
-)
+_PAIR = [*_RECORD, ("user_id", _TEXT)]
+
+
+def _pairs(counts: tuple[str, ...], sums: tuple[str, ...]) -> pa.Schema:
+    scales = ("short", "medium", "long")
+    return pa.schema(
+        [
+            *_PAIR,
+            ("month_end", INSTANT),
+            *[(name, _COUNT) for name in counts],
+            ("day_marks", _COUNT),
+            *[(f"{name}_{scale}", _COUNT) for name in sums for scale in scales],
+            *[(name, INSTANT) for name in ("last_at", "tie_first_at", "tie_last_at")],
+            *[(f"days_{scale}", _COUNT) for scale in scales],
+        ]
+    )
+
+
 _REPLIES = [("thread", pa.uint64()), ("by_us", _BOOL), ("question", pa.uint64()), ("question_at", INSTANT)]
 
 STORED: dict[str, pa.Schema] = {
@@ -59,12 +55,11 @@ STORED: dict[str, pa.Schema] = {
     "meeting_days": pa.schema([*_RECORD, *_DAY, *_MEETING_COUNTS, *_TIMES]),
     "email_records": pa.schema([*_RECORD, *_EMAIL_COUNTS, *_TIMES, *_NAMES]),
     "meeting_records": pa.schema([*_RECORD, *_MEETING_COUNTS, *_TIMES]),
-    "email_pairs": _PAIRS,
-    "meeting_pairs": _PAIRS,
-    "shared_days": pa.schema(
-        [*_RECORD, ("user_id", _TEXT), ("month_end", INSTANT), ("email_at", INSTANT), ("meeting_at", INSTANT)]
-    ),
-    "conversations": pa.schema([*_RECORD, ("thread", pa.uint64()), ("first_at", INSTANT), ("by_us", _BOOL)]),
+    "email_pairs": _pairs(("emails", "emails_sent", "emails_received"), ("outward", "inward")),
+    "meeting_pairs": _pairs(("meetings", "accepted"), ("meetings",)),
+    "shared_days": pa.schema([*_PAIR, ("month_end", INSTANT), ("meeting_at", INSTANT)]),
+    "stray_days": pa.schema([*_PAIR, *_DAY]),
+    "conversations": pa.schema([*_RECORD, ("thread", pa.uint64()), ("first_mark", _COUNT)]),
     "replies": pa.schema([*_RECORD, *_REPLIES, ("answer", pa.uint64()), ("answer_at", INSTANT), ("is_first", _BOOL)]),
     "border_replies": pa.schema(
         [

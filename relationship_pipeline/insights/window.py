@@ -34,8 +34,8 @@ PLANNED_MONTHS = 4
 
 _EMAIL_KINDS = frozenset(
     {
-        "email_identities", "email_days", "email_records", "email_pairs", "shared_days", "conversations", "replies",
-        "border_replies", "last_questions", "crm_emails",
+        "email_identities", "email_days", "email_records", "email_pairs", "shared_days", "stray_days",
+        "conversations", "replies", "border_replies", "last_questions", "crm_emails",
     }
 )  # fmt: skip
 _MEETING_KINDS = frozenset({"meeting_identities", "meeting_days", "meeting_records", "meeting_pairs", "crm_meetings"})

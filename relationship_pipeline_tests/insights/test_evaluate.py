@@ -486,8 +486,8 @@ def test_k8_on_real_internal_mail_strength_beats_every_baseline() -> None:
     if not path.exists():
         pytest.skip("real mail is not here")
     figures = evaluate_messages(path).next_contact.figures
-    assert figures["strength"]["auc"].value == pytest.approx(0.8318, abs=5e-4)
-    assert figures["strength"]["average_precision"].value == pytest.approx(0.7604, abs=5e-4)
+    assert figures["strength"]["auc"].value == pytest.approx(0.8317, abs=5e-4)
+    assert figures["strength"]["average_precision"].value == pytest.approx(0.7603, abs=5e-4)
     for name in BASELINES:
         assert figures["strength"]["auc"].value > figures[name]["auc"].value
         assert figures["strength"]["average_precision"].value > figures[name]["average_precision"].value
@@ -522,7 +522,7 @@ def test_k8_on_a_real_export_strength_beats_every_baseline() -> None:
     assert silence["health"] > silence["recency"]
     figures = result.next_contact.figures
     assert figures["strength"]["auc"].value == pytest.approx(0.8244, abs=2e-3)
-    assert figures["strength"]["average_precision"].value == pytest.approx(0.4780, abs=5e-3)
+    assert figures["strength"]["average_precision"].value == pytest.approx(0.4783, abs=5e-3)
     for name in BASELINES:
         assert figures["strength"]["auc"].value > figures[name]["auc"].value
         assert figures["strength"]["average_precision"].value > figures[name]["average_precision"].value

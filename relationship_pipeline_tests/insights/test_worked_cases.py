@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relationship_pipeline.domain import health
+from relationship_pipeline.domain.ties import Interaction, Kind, displayed_strength, score, tie_sums
 from relationship_pipeline.insights.build import build_kpis, build_month, build_who_knows_whom
 from relationship_pipeline.lake.engine import sql
 from relationship_pipeline.schemas import PUBLISHED
 from relationship_pipeline.settings import HealthSettings
-from relationship_pipeline_tests.factories import email, meeting, oid, user, write_crm, write_export
+from relationship_pipeline_tests.factories import email, meeting, message, oid, user, write_crm, write_export
 from relationship_pipeline_tests.insights.pipeline import build_all, collect, read_table
 
 AS_OF = datetime(2025, 4, 20, 12, tzinfo=UTC)
@@ -215,6 +216,24 @@ def test_only_colleagues_who_may_introduce_are_shown(lake):
     assert [(row["contact_email"], row["rank"], row["colleague_email"]) for row in shown] == [(ANA, 1, MEGAN)]
     parts = read_table(context, "strength_components", manifests["strength_components"])
     assert sum(row["points"] for row in parts) == shown[0]["strength"]
+
+
+def test_a_day_of_contact_counts_once_however_late_its_mail_arrived(lake):
+    """K3, N4: days go by sent_at, months by received_at. One email to Ana arrived within its month, on whose last day
+    they also met; one written that evening and one of another day arrived in the next."""
+    sent = [at(2, 28), at(2, 28, 23), at(2, 26)]
+    received = [at(2, 28, 10), at(3, 1), at(3, 2)]
+    met = at(2, 28, 15)
+    mails = [
+        message(MEGAN, sender=MEGAN, to=[ANA], at=there, sent=here, message_id=f"<{number}@x>")
+        for number, (here, there) in enumerate(zip(sent, received, strict=True))
+    ]
+    events = meeting([MEGAN], organizer=MEGAN, attendees=[(ANA, "accepted")], start=met, uid="one")
+    interactions = [*(Interaction(when, Kind.OUTWARD) for when in sent), Interaction(met, Kind.MEETING)]
+    context = lake(mails, events)
+    for as_of in (AS_OF, at(3, 2, 12)):
+        (shown,) = read_table(context, "who_knows_whom", build_who_knows_whom(context, as_of)["who_knows_whom"])
+        assert shown["strength"] == displayed_strength(score(tie_sums(interactions, as_of)))
 
 
 def test_an_all_hands_that_both_accepted_makes_no_tie(lake):

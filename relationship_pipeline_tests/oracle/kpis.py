@@ -5,8 +5,8 @@ Readings where the specification leaves room:
 - N8 is computed on the record: its outside side as a whole against the people of ours that count for it. A message of
   one contact of an account is answered by a later one of ours that names any contact of the account. An answer must
   lie in the window too, as must what it answers; it must be strictly later and at most 168 h later. Messages without
-  a conversation key answer nothing, are not answered, and start no conversation. Of two messages at one instant the
-  smaller key is the earlier.
+  a conversation key answer nothing, are not answered, and start no conversation. Of two messages at one instant theirs
+  starts the conversation; of two answers at one instant the smaller key is the earlier.
 - Bulk mail is left out of conversations_started too, N8 being about messages "bulk left out".
 - `last_interaction_type` is email, meeting or phone_call, `…_direction` sent or received (a call made is sent).
   Two interactions at one instant are ordered by type, then direction, as text.
@@ -126,7 +126,7 @@ def _response_measures(activities, as_of):
     for email in emails:
         if email.conversation:
             conversations[email.conversation].append(email)
-    openers = [min(messages, key=lambda email: (email.at, email.key)) for messages in conversations.values()]
+    openers = [min(messages, key=lambda email: (email.at, email.by_us)) for messages in conversations.values()]
     by_us, by_them = _answers(theirs, conversations, as_of), _answers(ours, conversations, as_of)
     return {
         "replies_by_us": by_us["replies"],

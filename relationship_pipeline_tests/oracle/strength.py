@@ -161,10 +161,7 @@ def _edge(kind, source, target, tie, as_of):
 
 def score_parts(tie, as_of):
     """The five parts of docs/evaluate.md; they sum to the score."""
-    last_of_day = {}
-    for activity, _ in tie.counted:
-        day = activity.at.date()
-        last_of_day[day] = max(activity.at, last_of_day.get(day, activity.at))
+    days_of_contact = {activity.at.replace(hour=0, minute=0, second=0, microsecond=0) for activity, _ in tie.counted}
     parts = {"last_contact": log(1 + 0.5 ** ((as_of - tie.last_at) / DAY / 4) / FLOOR)}
     for half_life in HALF_LIVES:
         out = inward = 0.0
@@ -172,7 +169,7 @@ def score_parts(tie, as_of):
             weight = min(1, 4 / max(activity.audience, 1)) * 0.5 ** ((as_of - activity.at) / DAY / half_life)
             out += weight if is_out or activity.kind == "meeting" else 0
             inward += weight if not is_out or activity.kind == "meeting" else 0
-        days = sum(0.5 ** ((as_of - last) / DAY / half_life) for last in last_of_day.values())
+        days = sum(0.5 ** ((as_of - day) / DAY / half_life) for day in days_of_contact)
         parts[f"half_life_{half_life}"] = log(1 + (out + inward + sqrt(out * inward) + 3 * days) / FLOOR)
     parts["months"] = 1.5 * log(_months(tie))
     return parts

@@ -1,6 +1,7 @@
 -- What meetings make of a pair: `meetings` and `last_micros` count everything; the rest only what makes a tie, as
 -- email_pair_sums has it.
--- grain: pair. inputs: pair_interactions (of meetings). parameters: $month_end, $short_days, $medium_days, $long_days.
+-- grain: pair. inputs: pair_interactions (of meetings).
+-- parameters: $month_start, $month_end, $short_days, $medium_days, $long_days.
 with
 aged as (
     select
@@ -19,6 +20,8 @@ parts as (
         pair,
         micros,
         case when is_tie then micros end as tie_micros,
+        case when is_tie then 1::bigint << ((micros - epoch_us($month_start::timestamptz)) // 86_400_000_000) end
+            as day_mark,
         met,
         accepted,
         round(weight * pow(0.5, age / $short_days))::bigint as short,
@@ -29,19 +32,12 @@ parts as (
 
 select
     pair,
-    0::bigint as emails,
     count(*) as meetings,
     sum_no_overflow(accepted)::bigint as accepted,
-    0::bigint as emails_sent,
-    0::bigint as emails_received,
     max(micros) as last_micros,
     min(tie_micros) as tie_first_micros,
-    0::bigint as outward_short,
-    0::bigint as outward_medium,
-    0::bigint as outward_long,
-    0::bigint as inward_short,
-    0::bigint as inward_medium,
-    0::bigint as inward_long,
+    max(tie_micros) as tie_last_micros,
+    bit_or(day_mark) as day_marks,
     sum_no_overflow(met * short)::bigint as meetings_short,
     sum_no_overflow(met * medium)::bigint as meetings_medium,
     sum_no_overflow(met * long)::bigint as meetings_long

@@ -3,9 +3,9 @@
 -- parameters: $record_type, $first_id, $end_id (the records to do, as in pair_sums).
 with
 colleagues as (
-    select record_type, record_id, user_id, emails, meetings, last_at from email_pairs
+    select record_type, record_id, user_id, emails, 0 as meetings, last_at from email_pairs
     union all by name
-    select record_type, record_id, user_id, emails, meetings, last_at from meeting_pairs
+    select record_type, record_id, user_id, 0 as emails, meetings, last_at from meeting_pairs
     union all by name
     select record_type, record_id, user_id, emails, meetings, last_at from crm_pairs
 ),

@@ -1,9 +1,9 @@
--- Conversations by who wrote first in the window (N8). Microseconds x 2 + by_us: the least is the first.
+-- Conversations by who wrote first in the window (N8).
 -- grain: (record_type, record_id). inputs: conversations.
 -- parameters: $record_type, $first_id, $end_id (the records to do, as in pair_sums).
 with
 starts as (
-    select record_id, thread, min(epoch_us(first_at) * 2 + by_us::bigint) % 2 = 1 as by_us
+    select record_id, thread, min(first_mark) % 2 = 1 as by_us
     from conversations
     where record_type = $record_type and record_id >= $first_id and record_id < $end_id
     group by record_id, thread

@@ -2,37 +2,48 @@
 -- tie may be shown (K2): one of us wrote, or both accepted a meeting; of two of us either wrote.
 -- Ageing rounds to whole 2^-40 again, so that the sum over months does not depend on its order.
 -- `ours`, `theirs`: emails of each direction, and meetings, which are both, for what a meeting stands for.
--- A day with emails and meetings counts once, by its last: the earlier of both is taken off again.
+-- A day with emails and meetings counts once: it is taken off again. So do days that only emails received in another month
+-- tell of.
 -- sum_no_overflow: DuckDB's sum of a bigint is a hugeint, at nearly twice the cost; 2^63 is a year of 23,000 emails of one
 -- pair a day.
--- grain: (record_type, record_id, user_id). inputs: email_pairs, meeting_pairs, shared_days.
+-- grain: (record_type, record_id, user_id). inputs: email_pairs, meeting_pairs, shared_days,
+--   lone_days.
 -- parameters: $record_type, $first_id, $end_id (the records to do: sums of a slice fit the processor's cache, those of a
 --   large year not even the memory), $since, $as_of, $short_days, $medium_days, $long_days, $meeting (what one stands for).
 with
-last_of_both as (
-    select record_type, record_id, user_id, month_end, email_at, max(meeting_at) as meeting_at
+counted_twice as (
+    select distinct
+        record_id,
+        user_id,
+        month_end,
+        (epoch_us(month_end) - epoch_us(meeting_at) // 86_400_000_000 * 86_400_000_000) / 86_400_000_000 as age
     from shared_days
     where meeting_at >= $since and meeting_at < $as_of
       and record_type = $record_type and record_id >= $first_id and record_id < $end_id
-    group by record_type, record_id, user_id, month_end, email_at
 ),
 
-counted_twice as (
+alone as (
     select
-        *,
-        (epoch_us(month_end) - epoch_us(least(email_at, meeting_at))) / 86_400_000_000 as age
-    from last_of_both
+        record_id,
+        user_id,
+        (epoch_us($as_of::timestamptz) - epoch_us(day::timestamptz)) / 86_400_000_000 as age,
+        1::bigint << ((year(day) * 12 + month(day)) % 60) as month_marks
+    from lone_days
+    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
 ),
 
 ages as (
     select
         month_end,
+        1::bigint << ((year(month_start) * 12 + month(month_start)) % 60) as month_mark,
         pow(0.5, (epoch_us($as_of::timestamptz) - epoch_us(month_end)) / 86_400_000_000 / $short_days) as short,
         pow(0.5, (epoch_us($as_of::timestamptz) - epoch_us(month_end)) / 86_400_000_000 / $medium_days) as medium,
         pow(0.5, (epoch_us($as_of::timestamptz) - epoch_us(month_end)) / 86_400_000_000 / $long_days) as long
     from (
-        select date_trunc('month', $since::timestamptz) + to_months(month::integer) as month_end
-        from range(1, 14) as months(month)
+        select
+            date_trunc('month', $since::timestamptz) + to_months(number::integer) as month_start,
+            date_trunc('month', $since::timestamptz) + to_months(number::integer + 1) as month_end
+        from range(13) as months(number)
     )
 ),
 
@@ -44,7 +55,7 @@ parts as (
         emails_received,
         tie_first_at,
         tie_last_at,
-        month_marks,
+        case when day_marks <> 0 then month_mark end as month_marks,
         round(outward_short * ages.short)::bigint as ours_short,
         round(outward_medium * ages.medium)::bigint as ours_medium,
         round(outward_long * ages.long)::bigint as ours_long,
@@ -65,7 +76,7 @@ parts as (
         accepted,
         tie_first_at,
         tie_last_at,
-        month_marks,
+        case when day_marks <> 0 then month_mark end as month_marks,
         round($meeting * round(meetings_short * ages.short))::bigint as ours_short,
         round($meeting * round(meetings_medium * ages.medium))::bigint as ours_medium,
         round($meeting * round(meetings_long * ages.long))::bigint as ours_long,
@@ -87,6 +98,15 @@ parts as (
         round(-round(1_099_511_627_776 * pow(0.5, age / $long_days)) * ages.long)::bigint as days_long
     from counted_twice
     inner join ages on ages.month_end = counted_twice.month_end
+    union all by name
+    select
+        record_id,
+        user_id,
+        month_marks,
+        round(1_099_511_627_776 * pow(0.5, age / $short_days))::bigint as days_short,
+        round(1_099_511_627_776 * pow(0.5, age / $medium_days))::bigint as days_medium,
+        round(1_099_511_627_776 * pow(0.5, age / $long_days))::bigint as days_long
+    from alone
 )
 
 select
