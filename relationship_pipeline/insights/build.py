@@ -54,6 +54,8 @@ RANKED_TYPES = ("account", "contact", "lead", "opportunity")
 """In the order of names, for the files of `daily_activity` follow one another as its rows are sorted."""
 AFTER_ALL = chr(sys.maxunicode)
 """Sorts after every id."""
+KEYS = 2**64
+"""Of records."""
 
 KPI_TABLES = (
     "contact_kpis", "account_kpis", "opportunity_kpis", "lead_kpis", "most_contacted", "daily_activity",
@@ -194,6 +196,8 @@ def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Pr
     bench.table("tangled_replies")
     bench.drop("valid_border_replies")
     _open_health(context, window, bench)
+    for pairs in _pair_slices(window, RANKED_TYPES):
+        bench.append("contacted_colleagues", **pairs)
     days_folder = make_folder(context.layout.insight("daily_activity"))
     days = [
         _count_slice(window, bench, records, days_folder) for records in _record_slices(window, bench, RANKED_TYPES)
@@ -234,7 +238,6 @@ def _count_slice(window: Window, bench: Workbench, records: dict[str, str], days
     bench.append("responses")
     bench.append("young_questions", as_of=window.as_of, **records)
     bench.append("conversation_starts", **records)
-    bench.append("contacted_colleagues", **records)
     bench.table("record_days", **records)
     days = _write_part(bench, "daily_activity", days_folder, {"as_of": window.as_of, "record_type": record_type})
     if record_type != "account":
@@ -302,16 +305,30 @@ def _score_pairs(window: Window, bench: Workbench) -> None:
     half_lives: dict[str, Any] = {"short_days": short, "medium_days": medium, "long_days": long}
     constants = {**half_lives, "meeting": DEFAULT_CONSTANTS.meeting}
     bench.table("lone_days")
-    for records in _record_slices(window, bench, TIED_TYPES):
-        bench.table("pair_sums", since=window.since, as_of=window.as_of, **records, **constants)
+    for pairs in _pair_slices(window, TIED_TYPES):
+        bench.table("pair_sums", since=window.since, as_of=window.as_of, **pairs, **constants)
         bench.append("scored_pairs", as_of=window.as_of)
         bench.drop("pair_sums")
 
 
-def _record_slices(window: Window, bench: Workbench, record_types: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Ranges of record ids, as the model `pair_sums` takes them, that together hold all records of these types."""
+def _slices(window: Window) -> int:
     stored = sum(file.rows for month in window.interactions for file in month.files if file.table in PAIR_KINDS)
-    bench.table("record_slices", slices=1 + stored // PAIRS_AT_ONCE)
+    return 1 + stored // PAIRS_AT_ONCE
+
+
+def _pair_slices(window: Window, record_types: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Ranges of record keys, as the model `pair_sums` takes them, that together hold all records of these types: equal
+    ones, for keys are hashes."""
+    slices = _slices(window)
+    borders = [KEYS * number // slices for number in range(slices + 1)]
+    for record_type in record_types:
+        for first_key, end_key in pairwise(borders):
+            yield {"record_type": record_type, "first_key": first_key, "last_key": end_key - 1}
+
+
+def _record_slices(window: Window, bench: Workbench, record_types: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Ranges of record ids, as the model `answered` takes them, that together hold all records of these types."""
+    bench.table("record_slices", slices=_slices(window))
     for record_type in record_types:
         found = bench.engine.execute(
             "select first_id from record_slices where record_type = $1 order by slice", [record_type]
@@ -322,14 +339,14 @@ def _record_slices(window: Window, bench: Workbench, record_types: tuple[str, ..
 
 
 def _open_people(context: BuildContext, window: Window, bench: Workbench) -> None:
-    """Tables `users`, `contact_accounts`, what the CRM says of each record, and the planned meetings: `meetings`,
+    """Tables `users`, `contact_accounts`, `record_keys`, what the CRM says of each record, and the planned meetings: `meetings`,
     `meeting_links`, `persons`, `members`."""
     until = month_end(month_of(window.as_of)) + PLANNED
     planned = month_models.open_meetings(bench.engine, window.planned, window.as_of, until)
     month_models.identify(planned, window.who, also=all_addresses(context.crm))
     month_models.count_meetings(planned)
-    bench.table("users")
-    bench.table("contact_accounts")
+    for name in ("users", "contact_accounts", "record_keys"):
+        bench.table(name)
     sides: dict[str, set[str]] = {"outside": set(), "hidden": set()}
     for side, address in bench.engine.execute("select side, address from identities").fetchall():
         sides.setdefault(side, set()).add(address)

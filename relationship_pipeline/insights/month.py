@@ -191,7 +191,8 @@ def count_meetings(bench: Workbench) -> None:
 
 
 def count_emails(bench: Workbench) -> None:
-    """Tables `named`, `received`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`, in place of `telling_copies`."""
+    """Tables `named`, `received`, `watched_keys`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`, in place of
+    `telling_copies`."""
     bench.table("hidden_here")
     bench.table("absent_here")
     bench.view("visible_emails")
@@ -199,6 +200,7 @@ def count_emails(bench: Workbench) -> None:
     bench.table("repeated_names")
     bench.engine.execute("delete from named where rowid in (select row_number from repeated_names)").fetchall()
     bench.table("received")
+    bench.table("watched_keys")
     bench.drop("telling_copies")
     for name in ("team_sizes", "sent_to_accounts"):
         bench.table(name)

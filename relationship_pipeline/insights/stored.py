@@ -28,7 +28,7 @@ _IDENTITIES = pa.schema(
         ("is_watched", _BOOL),
     ]
 )
-_PAIR = [*_RECORD, ("user_id", _TEXT)]
+_PAIR = [("record_type", _TEXT), ("record_key", pa.uint64()), ("user_key", pa.uint64())]
 
 
 def _pairs(counts: tuple[str, ...], sums: tuple[str, ...]) -> pa.Schema:

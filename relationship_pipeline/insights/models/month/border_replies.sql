@@ -3,7 +3,7 @@
 -- grain: (record_type, record_id, question, answer). inputs: dialogue, answers, labels.
 with
 forward as (
-    select question.*, answer.message_key as answer_key, answer.sent_at as answer_at,
+    select question.*, answer.key as answer, answer.sent_at as answer_at,
         answer.received_at as answer_received_at
     from (select * from dialogue where is_border) as question
     asof inner join (select * from answers where not is_border) as answer
@@ -14,7 +14,7 @@ forward as (
 ),
 
 backward as (
-    select question.*, answer.message_key as answer_key, answer.sent_at as answer_at,
+    select question.*, answer.key as answer, answer.sent_at as answer_at,
         answer.received_at as answer_received_at
     from (select * from dialogue where not is_border) as question
     inner join (select * from answers where is_border) as answer
@@ -35,10 +35,10 @@ select
     labels.record_id,
     candidates.thread,
     not candidates.by_us as by_us,
-    hash(candidates.message_key) as question,
+    candidates.key as question,
     candidates.sent_at as question_at,
     candidates.received_at as question_received_at,
-    hash(candidates.answer_key) as answer,
+    candidates.answer,
     candidates.answer_at,
     candidates.answer_received_at
 from candidates

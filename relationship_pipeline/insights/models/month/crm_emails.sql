@@ -1,6 +1,6 @@
 -- Stored: single emails with contacts and leads of the CRM, from which opportunities and leads are counted. `inside`: our
 -- people who take part, mailbox owners included; `named`: those of them who are named in To or Cc, or sent it.
--- grain: message. inputs: named, received, other_copies, persons, absences(user_id, since, until).
+-- grain: email. inputs: named, received, watched_keys, other_copies, persons, absences(user_id, since, until).
 with
 watched as (
     select person, name from persons where is_watched
@@ -14,19 +14,19 @@ from_watched as (
 ),
 
 owners as (
-    select message_key, received_at, mailbox from from_watched
+    select email, received_at, mailbox from from_watched
     union all
-    select from_watched.message_key, from_watched.received_at, other_copies.mailbox
+    select from_watched.email, from_watched.received_at, other_copies.mailbox
     from other_copies
     inner join from_watched on from_watched.message_key = other_copies.message_key
 ),
 
 members as (
-    select named.message_key, named.person, true as is_named
+    select named.email, named.person, true as is_named
     from named
-    where not named.by_us and named.message_key in (select message_key from from_watched)
+    where not named.by_us and named.email in (select email from from_watched)
     union all
-    select owners.message_key, persons.person, false
+    select owners.email, persons.person, false
     from owners
     inner join persons on persons.name = owners.mailbox and persons.is_us
     anti join absences
@@ -38,17 +38,17 @@ members as (
 
 teams as (
     select
-        members.message_key,
+        members.email,
         list_sort(list(distinct persons.name)) as inside,
         list_sort(coalesce(list(distinct persons.name) filter (where members.is_named), [])) as named
     from members
     inner join persons on persons.person = members.person
-    group by members.message_key
+    group by members.email
 ),
 
 to_watched as (
     select
-        named.message_key,
+        named.email,
         any_value(named.thread) as thread,
         any_value(named.sent_at) as sent_at,
         bool_or(named.is_bulk) as is_bulk,
@@ -57,7 +57,7 @@ to_watched as (
     from named
     inner join watched on watched.person = named.person
     where named.by_us and not named.is_border
-    group by named.message_key
+    group by named.email
 ),
 
 emails as (
@@ -71,10 +71,10 @@ emails as (
         teams.inside,
         teams.named
     from from_watched
-    inner join teams on teams.message_key = from_watched.message_key
+    inner join teams on teams.email = from_watched.email
     union all
     select
-        to_watched.message_key,
+        watched_keys.message_key,
         to_watched.thread,
         to_watched.sent_at,
         true,
@@ -83,6 +83,7 @@ emails as (
         [persons.name],
         [persons.name]
     from to_watched
+    inner join watched_keys on watched_keys.email = to_watched.email
     inner join persons on persons.person = to_watched.sender
 )
 

@@ -1,12 +1,12 @@
 -- Emails of conversations in which both sides wrote: all that can be question or answer (N8).
--- grain: (record, message_key). inputs: turns, threads.
+-- grain: (record, key). inputs: turns, threads.
 select
     turns.record,
     turns.thread,
     turns.by_us,
     turns.sent_at,
     turns.received_at,
-    turns.message_key,
+    turns.key,
     turns.is_border
 from turns
 inner join threads

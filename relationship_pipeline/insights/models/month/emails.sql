@@ -1,9 +1,11 @@
 -- Emails as N3 and N4 define them, each once. Days are counted in microseconds: calendar arithmetic on times with a zone
--- costs more than all the rest. `mailbox` is that of the earliest copy.
--- grain: message_key. inputs: telling_copies, bounds(lo, hi).
+-- costs more than all the rest. `mailbox` is that of the earliest copy. `email`: the email's number within the month, for
+-- joins and groups; `key`: what stands for its key where replies are stored, a hash of 64 bits.
+-- grain: email. inputs: telling_copies, bounds(lo, hi).
 with
 disputed as (
     select
+        min(rowid)::integer as email,
         message_key,
         first(mailbox order by received_at, mailbox, item_key) as mailbox,
         first(conversation_key order by received_at, mailbox, item_key)
@@ -21,7 +23,18 @@ disputed as (
 ),
 
 joined as (
-    select message_key, mailbox, conversation_key, received_at, sent_at, sender, sender_name, recipients, is_bulk, is_border
+    select
+        rowid::integer as email,
+        message_key,
+        mailbox,
+        conversation_key,
+        received_at,
+        sent_at,
+        sender,
+        sender_name,
+        recipients,
+        is_bulk,
+        is_border
     from telling_copies
     where not is_disputed
     union all
@@ -29,6 +42,8 @@ joined as (
 )
 
 select
+    email,
+    hash(message_key) as key,
     message_key,
     mailbox,
     conversation_key,

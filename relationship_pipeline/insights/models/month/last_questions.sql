@@ -12,7 +12,7 @@ select
     labels.record_type,
     labels.record_id,
     turns.by_us,
-    hash(turns.message_key) as question,
+    turns.key as question,
     turns.sent_at
 from turns
 cross join ends

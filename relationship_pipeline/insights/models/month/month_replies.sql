@@ -1,12 +1,12 @@
 -- N8: each email of the month with the first later one the other way, in its conversation, within 168 hours.
--- grain: question (record, message_key). inputs: dialogue, answers.
+-- grain: question (record, key). inputs: dialogue, answers.
 select
     question.record,
     question.thread,
     not question.by_us as by_us,
-    question.message_key as question_key,
+    question.key as question,
     question.sent_at as question_at,
-    answer.message_key as answer_key,
+    answer.key as answer,
     answer.sent_at as answer_at
 from (select * from dialogue where not is_border) as question
 asof inner join (select * from answers where not is_border) as answer

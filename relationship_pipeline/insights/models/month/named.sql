@@ -1,11 +1,12 @@
 -- Who is named in whose email: our people in what anyone outside or of ours sent, contacts in what we sent.
 -- `audience` counts distinct recipients of every kind. `thread` is null for an email without conversation.
--- grain: (message_key, address); the build then removes further addresses of one person (has_aliases).
+-- grain: (email, address); the build then removes further addresses of one person (has_aliases).
 -- inputs: visible_emails, parties.
 with
 opened as (
     select
-        visible_emails.message_key,
+        visible_emails.email,
+        visible_emails.key,
         case
             when visible_emails.conversation_key is not null then hash(visible_emails.conversation_key)
         end as thread,

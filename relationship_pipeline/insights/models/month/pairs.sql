@@ -2,7 +2,8 @@
 -- `emails`, `meetings` and `last_at` count everything; the rest, `accepted` (meetings both accepted) included, only what
 -- makes a tie (K2). Sums are those of email_pair_sums and meeting_pair_sums; `days_…` those of the days in `day_marks`. A
 -- day with emails and meetings is in both files, shared_days tells of it; days outside the month are in stray_days.
--- grain: (record_type, record_id, user_id). inputs: pair_sums, day_weights, labels, persons. parameters: $month_end.
+-- Record and colleague are told by key: half the time of grouping a year by texts.
+-- grain: (record_type, record_key, user_key). inputs: pair_sums, day_weights, labels, persons. parameters: $month_end.
 with
 eights as (
     select
@@ -16,8 +17,8 @@ eights as (
 
 select
     labels.record_type,
-    labels.record_id,
-    persons.name as user_id,
+    labels.record_key,
+    persons.key as user_key,
     $month_end::timestamptz as month_end,
     eights.* exclude (pair, last_micros, tie_first_micros, tie_last_micros, days_1, days_9, days_17, days_25),
     make_timestamptz(last_micros) as last_at,
@@ -30,4 +31,4 @@ from eights
 cross join day_weights
 inner join labels on labels.record = (eights.pair >> 31)::integer
 inner join persons on persons.person = (eights.pair & 2_147_483_647)::integer
-order by eights.pair
+order by labels.record_type, labels.record_key, persons.key

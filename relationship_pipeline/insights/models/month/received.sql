@@ -1,6 +1,8 @@
 -- Emails that contacts sent us.
--- grain: message_key. inputs: visible_emails, parties.
+-- grain: email. inputs: visible_emails, parties.
 select
+    visible_emails.email,
+    visible_emails.key,
     visible_emails.message_key,
     visible_emails.mailbox,
     case when visible_emails.conversation_key is not null then hash(visible_emails.conversation_key) end as thread,

@@ -2,7 +2,7 @@
 -- grain: rowid of named. inputs: named.
 with
 ranked as (
-    select rowid as row_number, row_number() over (partition by message_key, person order by rowid) as occurrence
+    select rowid as row_number, row_number() over (partition by email, person order by rowid) as occurrence
     from named
     where has_aliases
 )

@@ -6,13 +6,13 @@ select
     labels.record_id,
     month_replies.thread,
     month_replies.by_us,
-    hash(month_replies.question_key) as question,
+    month_replies.question,
     month_replies.question_at,
-    hash(month_replies.answer_key) as answer,
+    month_replies.answer,
     month_replies.answer_at,
     row_number() over (
-        partition by month_replies.record, month_replies.answer_key
-        order by month_replies.question_at, month_replies.question_key
+        partition by month_replies.record, month_replies.answer
+        order by month_replies.question_at, month_replies.question
     ) = 1 as is_first
 from month_replies
 inner join labels on labels.record = month_replies.record
@@ -20,4 +20,4 @@ order by
     month_replies.record,
     month_replies.thread,
     month_replies.question_at,
-    month_replies.question_key
+    month_replies.question

@@ -1,8 +1,9 @@
 -- Emails that we sent to people of an account, each once, with how many of them it names (N9, N11).
--- grain: (account, message_key). inputs: named, members.
+-- grain: (account, email). inputs: named, members.
 select
     members.account,
-    named.message_key,
+    named.email,
+    any_value(named.key) as key,
     any_value(named.thread) as thread,
     any_value(named.received_at) as received_at,
     any_value(named.sent_at) as sent_at,
@@ -14,4 +15,4 @@ select
 from named
 inner join members on members.person = named.person
 where named.by_us and not named.is_us
-group by members.account, named.message_key
+group by members.account, named.email

@@ -1,6 +1,6 @@
 -- Stored: the days on which a pair had both emails and meetings, which count as one day with contact (domain/ties.py).
 -- Single meetings, so that a window may end between two of them.
--- grain: (record_type, record_id, user_id, meeting_at). inputs: pair_sums (of emails), met, labels, persons.
+-- grain: (record_type, record_key, user_key, meeting_at). inputs: pair_sums (of emails), met, labels, persons.
 -- parameters: $month_start, $month_end.
 with
 shared as (
@@ -12,8 +12,8 @@ shared as (
 
 select
     labels.record_type,
-    labels.record_id,
-    persons.name as user_id,
+    labels.record_key,
+    persons.key as user_key,
     $month_end::timestamptz as month_end,
     make_timestamptz(shared.micros) as meeting_at
 from shared

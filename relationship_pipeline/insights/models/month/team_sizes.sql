@@ -1,6 +1,6 @@
 -- N9: the people in scope who are named in an email received or in whose mailbox it lay. One without any is nobody's:
 -- its owner has left the scope, for good or at that time.
--- grain: message_key. inputs: named, received, other_copies, persons, absences(user_id, since, until).
+-- grain: email. inputs: named, received, other_copies, persons, absences(user_id, since, until).
 with
 absent as (
     select
@@ -12,28 +12,28 @@ absent as (
 ),
 
 lain as (
-    select message_key, received_at, mailbox from received
+    select email, received_at, mailbox from received
     union all
-    select received.message_key, received.received_at, other_copies.mailbox
+    select received.email, received.received_at, other_copies.mailbox
     from other_copies
     inner join received on received.message_key = other_copies.message_key
 ),
 
 owners as (
-    select lain.message_key, lain.received_at, persons.person
+    select lain.email, lain.received_at, persons.person
     from lain
     inner join persons on persons.name = lain.mailbox and persons.is_us
 ),
 
 members as (
-    select message_key, person from named where not by_us
+    select email, person from named where not by_us
     union
-    select owners.message_key, owners.person
+    select owners.email, owners.person
     from owners
     anti join absent
         on absent.person = owners.person and owners.received_at >= absent.since and owners.received_at < absent.until
 )
 
-select message_key, count(*) as people
+select email, count(*) as people
 from members
-group by message_key
+group by email

@@ -1,19 +1,19 @@
 -- Emails as they count for a record (N6, N9, N11). record: a contact's or an account's number.
 -- Times spent are microseconds, so that sums do not depend on their order.
--- grain: (record, message_key). inputs: named, received, team_sizes, sent_to_accounts, members.
+-- grain: (record, email). inputs: named, received, team_sizes, sent_to_accounts, members.
 with
 from_contacts as (
     select
-        received.* exclude (mailbox, sender_name),
+        received.* exclude (message_key, mailbox, sender_name),
         team_sizes.people * 150_000_000 as team_micros,
         300_000_000 as customer_micros
     from received
-    inner join team_sizes on team_sizes.message_key = received.message_key
+    inner join team_sizes on team_sizes.email = received.email
 )
 
 select
     sender as record,
-    message_key,
+    key,
     thread,
     received_at,
     sent_at,
@@ -24,15 +24,15 @@ select
     customer_micros
 from from_contacts
 union all
-select members.account, message_key, thread, received_at, sent_at, false, is_bulk, is_border,
+select members.account, key, thread, received_at, sent_at, false, is_bulk, is_border,
     team_micros, customer_micros
 from from_contacts
 inner join members on members.person = from_contacts.sender
 union all
-select person, message_key, thread, received_at, sent_at, true, is_bulk, is_border, 300_000_000, 150_000_000
+select person, key, thread, received_at, sent_at, true, is_bulk, is_border, 300_000_000, 150_000_000
 from named
 where by_us and not is_us
 union all
-select account, message_key, thread, received_at, sent_at, true, is_bulk, is_border, 300_000_000,
+select account, key, thread, received_at, sent_at, true, is_bulk, is_border, 300_000_000,
     150_000_000 * contacts
 from sent_to_accounts

@@ -1,7 +1,7 @@
 -- Emails without the people who are suppressed everywhere (O4, O6), as if nobody had written to or from them, and with
 -- nobody in the place of colleagues who were out of scope when the email was received (N2: mail they send makes no count;
 -- as recipients they are one of the audience and no more).
--- grain: message_key. inputs: emails, hidden_here (one row: list of hidden addresses that occur in the month), absent_here
+-- grain: email. inputs: emails, hidden_here (one row: list of hidden addresses that occur in the month), absent_here
 -- (one row: addresses of people who are out of scope at times, and when).
 select
     emails.* replace (

@@ -1,6 +1,6 @@
 -- Every answered email of the window, once. `is_reply`: the row by which its answer is counted.
 -- grain: (record_type, record_id, by_us, question). inputs: replies, tangled_replies.
--- parameters: $record_type, $first_id, $end_id (the records to do, as in pair_sums).
+-- parameters: $record_type, $first_id, $end_id (the records to do, as in record_slices).
 with
 untangled as (
     select *

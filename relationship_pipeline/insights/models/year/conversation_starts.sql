@@ -1,6 +1,6 @@
 -- Conversations by who wrote first in the window (N8).
 -- grain: (record_type, record_id). inputs: conversations.
--- parameters: $record_type, $first_id, $end_id (the records to do, as in pair_sums).
+-- parameters: $record_type, $first_id, $end_id (the records to do, as in record_slices).
 with
 starts as (
     select record_id, thread, min(first_mark) % 2 = 1 as by_us

@@ -2,7 +2,7 @@
 -- What a sender's clock puts after as_of counts as of that day.
 -- grain: (record_id, month, part).
 -- inputs: health_days, answered, young_questions, health_instants(on_day, is_now), health_constants(k).
--- parameters: $as_of, and $record_type, $first_id, $end_id (the records to do, as in pair_sums).
+-- parameters: $as_of, and $record_type, $first_id, $end_id (the records to do, as in record_slices).
 with
 days as (
     select

@@ -1,6 +1,6 @@
 -- Published: the three people of each side with most emails and meetings of a record.
--- grain: (record_type, record_id, side, rank). inputs: contacted_colleagues, email_records,
---   meeting_records, contact_accounts, crm_people. parameters: $as_of.
+-- grain: (record_type, record_id, side, rank). inputs: contacted_colleagues, record_keys, crm_pairs,
+--   email_records, meeting_records, contact_accounts, crm_people. parameters: $as_of.
 with
 contact_parts as (
     select record_id as contact, emails_sent + emails_received as emails, 0 as meetings, last_mark
@@ -41,6 +41,27 @@ them as (
     from crm_people
 ),
 
+keys as (
+    select record_type, record_key, record_id from record_keys
+    union
+    select record_type, hash(record_id), record_id from crm_pairs
+),
+
+us as (
+    select
+        keys.record_type,
+        keys.record_id,
+        'us' as side,
+        contacted_colleagues.person_email,
+        contacted_colleagues.emails,
+        contacted_colleagues.meetings,
+        contacted_colleagues.last_contact_at
+    from contacted_colleagues
+    inner join keys
+        on keys.record_type = contacted_colleagues.record_type
+        and keys.record_key = contacted_colleagues.record_key
+),
+
 ranked as (
     select
         *,
@@ -48,7 +69,7 @@ ranked as (
             partition by record_type, record_id, side
             order by emails + meetings desc, last_contact_at desc, person_email
         ) as rank
-    from (select *, 'us' as side from contacted_colleagues union all by name select * from them)
+    from (select * from us union all by name select * from them)
 )
 
 select

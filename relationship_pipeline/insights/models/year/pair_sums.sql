@@ -6,30 +6,30 @@
 -- tell of.
 -- sum_no_overflow: DuckDB's sum of a bigint is a hugeint, at nearly twice the cost; 2^63 is a year of 23,000 emails of one
 -- pair a day.
--- grain: (record_type, record_id, user_id). inputs: email_pairs, meeting_pairs, shared_days,
+-- grain: (record_type, record_key, user_key). inputs: email_pairs, meeting_pairs, shared_days,
 --   lone_days.
--- parameters: $record_type, $first_id, $end_id (the records to do: sums of a slice fit the processor's cache, those of a
+-- parameters: $record_type, $first_key, $last_key (the records to do: sums of a slice fit the processor's cache, those of a
 --   large year not even the memory), $since, $as_of, $short_days, $medium_days, $long_days, $meeting (what one stands for).
 with
 counted_twice as (
     select distinct
-        record_id,
-        user_id,
+        record_key,
+        user_key,
         month_end,
         (epoch_us(month_end) - epoch_us(meeting_at) // 86_400_000_000 * 86_400_000_000) / 86_400_000_000 as age
     from shared_days
     where meeting_at >= $since and meeting_at < $as_of
-      and record_type = $record_type and record_id >= $first_id and record_id < $end_id
+      and record_type = $record_type and record_key between $first_key::ubigint and $last_key::ubigint
 ),
 
 alone as (
     select
-        record_id,
-        user_id,
+        record_key,
+        user_key,
         (epoch_us($as_of::timestamptz) - epoch_us(day::timestamptz)) / 86_400_000_000 as age,
         1::bigint << ((year(day) * 12 + month(day)) % 60) as month_marks
     from lone_days
-    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
+    where record_type = $record_type and record_key between $first_key::ubigint and $last_key::ubigint
 ),
 
 ages as (
@@ -49,8 +49,8 @@ ages as (
 
 parts as (
     select
-        record_id,
-        user_id,
+        record_key,
+        user_key,
         emails_sent,
         emails_received,
         tie_first_at,
@@ -67,11 +67,11 @@ parts as (
         round(days_long * ages.long)::bigint as days_long
     from email_pairs
     inner join ages on ages.month_end = email_pairs.month_end
-    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
+    where record_type = $record_type and record_key between $first_key::ubigint and $last_key::ubigint
     union all by name
     select
-        record_id,
-        user_id,
+        record_key,
+        user_key,
         meetings,
         accepted,
         tie_first_at,
@@ -88,11 +88,11 @@ parts as (
         round(days_long * ages.long)::bigint as days_long
     from meeting_pairs
     inner join ages on ages.month_end = meeting_pairs.month_end
-    where record_type = $record_type and record_id >= $first_id and record_id < $end_id
+    where record_type = $record_type and record_key between $first_key::ubigint and $last_key::ubigint
     union all by name
     select
-        record_id,
-        user_id,
+        record_key,
+        user_key,
         round(-round(1_099_511_627_776 * pow(0.5, age / $short_days)) * ages.short)::bigint as days_short,
         round(-round(1_099_511_627_776 * pow(0.5, age / $medium_days)) * ages.medium)::bigint as days_medium,
         round(-round(1_099_511_627_776 * pow(0.5, age / $long_days)) * ages.long)::bigint as days_long
@@ -100,8 +100,8 @@ parts as (
     inner join ages on ages.month_end = counted_twice.month_end
     union all by name
     select
-        record_id,
-        user_id,
+        record_key,
+        user_key,
         month_marks,
         round(1_099_511_627_776 * pow(0.5, age / $short_days))::bigint as days_short,
         round(1_099_511_627_776 * pow(0.5, age / $medium_days))::bigint as days_medium,
@@ -111,8 +111,8 @@ parts as (
 
 select
     $record_type::varchar as record_type,
-    record_id,
-    user_id,
+    record_key,
+    user_key,
     coalesce(sum_no_overflow(meetings), 0)::bigint as meetings,
     coalesce(sum_no_overflow(accepted), 0)::bigint as accepted,
     coalesce(sum_no_overflow(emails_sent), 0)::bigint as emails_sent,
@@ -130,7 +130,7 @@ select
     coalesce(sum_no_overflow(days_medium), 0) / 1_099_511_627_776 as days_medium,
     coalesce(sum_no_overflow(days_long), 0) / 1_099_511_627_776 as days_long
 from parts
-group by record_id, user_id
+group by record_key, user_key
 having
     sum_no_overflow(parts.emails_sent) > 0
     or sum_no_overflow(parts.accepted) > 0

@@ -1,6 +1,6 @@
 -- Counts of each record by day. Of these come the published days and, of all but accounts, health.
 -- grain: (record_id, day). inputs: email_days, meeting_days, crm_days.
--- parameters: $record_type, $first_id, $end_id (the records to do, as in pair_sums).
+-- parameters: $record_type, $first_id, $end_id (the records to do, as in record_slices).
 with
 parts as (
     select * from email_days

@@ -1,5 +1,5 @@
 -- Score of each pair that may be shown as a tie, by part (domain/ties.py, K3).
--- grain: (record_type, record_id, user_id). inputs: pair_sums, tie_constants(k). parameters: $as_of.
+-- grain: (record_type, record_key, user_key). inputs: pair_sums, tie_constants(k). parameters: $as_of.
 with
 parts as (
     select
@@ -16,8 +16,8 @@ parts as (
 
 select
     record_type,
-    record_id,
-    user_id,
+    record_key,
+    user_key,
     emails_sent,
     emails_received,
     meetings,

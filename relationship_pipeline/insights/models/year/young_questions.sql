@@ -1,6 +1,6 @@
 -- Emails not yet answered and younger than 168 hours: no response rate counts them (N8).
 -- grain: (record_type, record_id). inputs: last_questions, answered. parameters: $as_of, and $record_type, $first_id,
---   $end_id (the records to do, as in pair_sums).
+--   $end_id (the records to do, as in record_slices).
 with
 young as (
     select record_id, by_us, question
