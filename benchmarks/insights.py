@@ -29,7 +29,7 @@ def interactions(context: Context) -> Result:
     data_dir = context.folder / f"months-{emails}-{context.seed}"
     epoch = write_lake(settings_of(data_dir, AS_OF), Tenant(emails, context.seed), 2)
     month = add_months(month_of(AS_OF), -1)
-    settings = environment_of(data_dir, AS_OF, memory="3GiB")
+    settings = environment_of(data_dir, AS_OF, memory="3400MiB")
 
     def derive() -> Measurement:
         shutil.rmtree(epoch.lake / "interactions", ignore_errors=True)

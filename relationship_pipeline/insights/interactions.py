@@ -8,6 +8,7 @@ in one month touches that month and, if it uses what changed, its neighbours.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,12 +55,16 @@ class LakeMonth:
 
     def verify(self, layout: EpochLayout) -> None:
         """Check the hashes of all files that deriving reads. Raises BadLake."""
-        neighbours = (add_months(self.month, -1), self.emails_before), (add_months(self.month, 1), self.emails_after)
-        for month, manifest in ((self.month, self.emails), *neighbours):
-            if manifest is not None:
-                verify_files(layout.month("email", month), manifest)
-        if self.meetings is not None:
-            verify_files(layout.month("meetings", self.month), self.meetings)
+        read = (
+            (layout.month("email", add_months(self.month, -1)), self.emails_before),
+            (layout.month("email", self.month), self.emails),
+            (layout.month("email", add_months(self.month, 1)), self.emails_after),
+            (layout.month("meetings", self.month), self.meetings),
+        )
+        with ThreadPoolExecutor() as threads:
+            checks = [threads.submit(verify_files, folder, table) for folder, table in read if table is not None]
+        for check in checks:
+            check.result()
 
     def inputs(self, who: Identification) -> dict[str, str]:
         return {

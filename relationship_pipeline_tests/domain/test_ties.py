@@ -129,7 +129,9 @@ def test_k3_parts_sum_to_the_score_and_points_to_the_strength(history: list[Inte
 def test_k3_worked_example_of_the_documentation() -> None:
     """One mail each way ten days before, as that day began; docs/evaluate.md shows these numbers."""
     midnight = AS_OF.replace(hour=0, minute=0)
-    sums = tie_sums([Interaction(midnight - timedelta(days=10), kind) for kind in (Kind.OUTWARD, Kind.INWARD)], midnight)
+    sums = tie_sums(
+        [Interaction(midnight - timedelta(days=10), kind) for kind in (Kind.OUTWARD, Kind.INWARD)], midnight
+    )
     assert sums is not None
     recency = math.log(1 + 0.5 ** (10 / 4) / 0.1)
     scales = [math.log(1 + (2 + 1 + 3) * 0.5 ** (10 / h) / 0.1) for h in (7, 30, 90)]
