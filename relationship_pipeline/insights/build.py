@@ -64,6 +64,8 @@ KPI_TABLES = (
 HEALTH_TABLES = ("health_components", "health_history", "alerts")
 WHO_KNOWS_TABLES = ("who_knows_whom", "who_knows_company", "strength_components")
 GRAPH_TABLES = ("graph_nodes", "graph_edges")
+SORTED_LIKE = {"graph_edges": ("edge",)}
+"""Columns of models that sort as the published ones do, at less cost."""
 
 
 def build_month(context: BuildContext, month: str) -> Manifest | None:
@@ -175,7 +177,9 @@ def _write_part(bench: Workbench, table: str, folder: Path, parameters: dict[str
     contract = schemas.PUBLISHED[table]
     temp = temp_path(folder, ".parquet")
     try:
-        rows = bench.write_contract(table, contract.schema, contract.sort_by, temp, **parameters)
+        rows = bench.write_contract(
+            table, contract.schema, SORTED_LIKE.get(table, contract.sort_by), temp, **parameters
+        )
         return adopt_part(temp, table, rows)
     finally:
         with suppress(FileNotFoundError):
@@ -289,6 +293,7 @@ def _prepare_ties(context: BuildContext, window: Window, bench: Workbench) -> Pr
     bench.register("tie_marks", context.marked_ties)
     bench.table("hidden_ties")
     bench.table("shown_ties", shown=SHOWN_TIES)
+    bench.table("graph_names")
     bench.table("graph_ties")
     bench.table("spelled_names")
     bench.table("contact_names")

@@ -78,12 +78,11 @@ class Workbench:
     def write_contract(
         self, name: str, schema: pa.Schema, sort_by: Iterable[str], target: Path, **parameters: Any
     ) -> int:
-        """As `write`, with the columns, their order and types of `schema` and the rows sorted."""
-        named = {field.name: identifier(field.name) for field in schema}
+        """As `write`, with the columns, their order and types of `schema` and the rows sorted by columns of the model."""
         columns = ", ".join(
-            f"{named[field.name]}::{_SQL_TYPES[str(field.type)]} as {named[field.name]}" for field in schema
+            f"{identifier(field.name)}::{_SQL_TYPES[str(field.type)]} as {identifier(field.name)}" for field in schema
         )
-        order = ", ".join(named[column] for column in sort_by)
+        order = ", ".join(identifier(column) for column in sort_by)
         query = f"select {columns} from ({sql(self.package, name)}) order by {order}"  # noqa: S608 (quoted names)
         return copy_to_parquet(self.engine, query, target, parameters)
 

@@ -1,5 +1,7 @@
--- Published: edges of the contact graph (K4). grain: (source, target). inputs: graph_ties. parameters: $as_of.
+-- Published: edges of the contact graph (K4). `edge`, by which they are sorted, is not.
+-- grain: (source, target). inputs: graph_ties. parameters: $as_of.
 select
+    edge,
     source,
     target,
     kind,

@@ -1,38 +1,57 @@
 -- Every tie of the graph with its strength (K4): to contacts as in who knows whom but all of them, and among colleagues.
--- grain: (kind, source, target). inputs: scored_pairs, hidden_ties, users, record_keys, tie_constants(k).
+-- `edge`: sorts as (target, source) do.
+-- grain: (kind, source, target). inputs: scored_pairs, hidden_ties, users, record_keys, graph_names, tie_constants(k).
+with
+colleagues as (
+    select users.user_key, users.email, graph_names.number
+    from users
+    inner join graph_names on graph_names.name = users.email
+    where users.may_introduce
+),
+
+contacts as (
+    select record_keys.record_key, record_keys.record_id, graph_names.number
+    from record_keys
+    inner join graph_names on graph_names.name = record_keys.record_id
+    where record_keys.record_type = 'contact'
+),
+
+ties as (
+    select
+        scored_pairs.* exclude (score),
+        scored_pairs.emails_sent + scored_pairs.emails_received as emails,
+        greatest(1, round_even(tie_strength(scored_pairs.score, tie_constants.k), 0))::integer as strength
+    from scored_pairs
+    anti join hidden_ties using (record_type, record_key, user_key)
+    cross join tie_constants
+)
+
 select
     'colleague_contact' as kind,
-    users.email as source,
-    record_keys.record_id as target,
-    greatest(1, round_even(tie_strength(scored_pairs.score, tie_constants.k), 0))::integer as strength,
-    scored_pairs.first_at,
-    scored_pairs.last_at,
-    scored_pairs.emails_sent + scored_pairs.emails_received as emails,
-    scored_pairs.meetings
-from scored_pairs
-anti join hidden_ties using (record_type, record_key, user_key)
-cross join tie_constants
-inner join users on users.user_key = scored_pairs.user_key
-inner join record_keys on record_keys.record_type = 'contact' and record_keys.record_key = scored_pairs.record_key
-where scored_pairs.record_type = 'contact'
-  and users.may_introduce
-  and (scored_pairs.emails_sent > 0 or scored_pairs.accepted > 0)
+    colleagues.email as source,
+    contacts.record_id as target,
+    (contacts.number << 31) | colleagues.number as edge,
+    ties.strength,
+    ties.first_at,
+    ties.last_at,
+    ties.emails,
+    ties.meetings
+from ties
+inner join colleagues on colleagues.user_key = ties.user_key
+inner join contacts on contacts.record_key = ties.record_key
+where ties.record_type = 'contact' and (ties.emails_sent > 0 or ties.accepted > 0)
 union all
 select
     'colleague_colleague',
     least(one.email, two.email),
     greatest(one.email, two.email),
-    greatest(1, round_even(tie_strength(scored_pairs.score, tie_constants.k), 0))::integer,
-    scored_pairs.first_at,
-    scored_pairs.last_at,
-    scored_pairs.emails_sent + scored_pairs.emails_received,
-    scored_pairs.meetings
-from scored_pairs
-anti join hidden_ties using (record_type, record_key, user_key)
-cross join tie_constants
-inner join users as one on one.user_key = scored_pairs.user_key
-inner join users as two on two.user_key = scored_pairs.record_key
-where scored_pairs.record_type = 'colleague'
-  and one.may_introduce
-  and two.may_introduce
-  and (scored_pairs.emails_sent + scored_pairs.emails_received > 0 or scored_pairs.accepted > 0)
+    (greatest(one.number, two.number) << 31) | least(one.number, two.number),
+    ties.strength,
+    ties.first_at,
+    ties.last_at,
+    ties.emails,
+    ties.meetings
+from ties
+inner join colleagues as one on one.user_key = ties.user_key
+inner join colleagues as two on two.user_key = ties.record_key
+where ties.record_type = 'colleague' and (ties.emails > 0 or ties.accepted > 0)
