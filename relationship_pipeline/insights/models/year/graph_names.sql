@@ -8,5 +8,5 @@ names as (
     select record_id from record_keys where record_type = 'contact'
 )
 
-select name, row_number() over (order by name) as number
+select name, (row_number() over (order by name))::bigint as number
 from names

@@ -1,17 +1,30 @@
 -- Published: nodes of the contact graph (K4): those with an edge. No degree for colleagues (V4).
--- grain: node_id. inputs: graph_ties, users, contact_accounts, contact_names. parameters: $as_of.
+-- grain: node_id. inputs: graph_ties, graph_names, users, contact_accounts,
+--   contact_names. parameters: $as_of.
 with
-contacts as (
-    select target as contact, count(*) as degree
+degrees as (
+    select target_number as number, count(*) as degree
     from graph_ties
     where kind = 'colleague_contact'
-    group by target
+    group by target_number
+),
+
+contacts as (
+    select graph_names.name as contact, degrees.degree
+    from degrees
+    inner join graph_names on graph_names.number = degrees.number
+),
+
+tied as (
+    select source_number as number from graph_ties
+    union
+    select target_number from graph_ties where kind = 'colleague_colleague'
 ),
 
 colleagues as (
-    select source as email from graph_ties
-    union
-    select target from graph_ties where kind = 'colleague_colleague'
+    select graph_names.name as email
+    from tied
+    inner join graph_names on graph_names.number = tied.number
 ),
 
 nodes as (

@@ -1,9 +1,12 @@
 -- Published: whole points of each part of the strengths in who_knows_whom; they sum to the strength (largest remainder,
 -- equal remainders to the earlier part; domain/ties.points). `…_less`: a share's floor less the share.
+-- Sorted by the numbers of record and colleague, which are not published.
 -- grain: (contact_email, colleague_email, component). inputs: shown_ties, tie_constants(k). parameters: $as_of.
 with
 shares as (
     select
+        record_number,
+        colleague_number,
         record_id as contact_email,
         colleague_email,
         strength,
@@ -46,6 +49,8 @@ turns as (
 
 points as (
     select
+        record_number,
+        colleague_number,
         contact_email,
         colleague_email,
         unnest(
@@ -70,6 +75,8 @@ points as (
 )
 
 select
+    record_number,
+    colleague_number,
     contact_email,
     colleague_email,
     part.component as component,
