@@ -7,13 +7,13 @@ disputed as (
     select
         min(rowid)::integer as email,
         message_key,
-        first(mailbox order by received_at, mailbox, item_key) as mailbox,
-        first(conversation_key order by received_at, mailbox, item_key)
+        first(mailbox order by received_at, copy_rank) as mailbox,
+        first(conversation_key order by received_at, copy_rank)
             filter (where conversation_key is not null) as conversation_key,
         min(received_at) as received_at,
-        first(sent_at order by received_at, mailbox, item_key) as sent_at,
-        first(sender order by received_at, mailbox, item_key) filter (where sender is not null) as sender,
-        first(sender_name order by received_at, mailbox, item_key) as sender_name,
+        first(sent_at order by received_at, copy_rank) as sent_at,
+        first(sender order by received_at, copy_rank) filter (where sender is not null) as sender,
+        first(sender_name order by received_at, copy_rank) as sender_name,
         list_distinct(flatten(list(recipients))) as recipients,
         bool_or(is_bulk) as is_bulk,
         bool_and(is_border) as is_border

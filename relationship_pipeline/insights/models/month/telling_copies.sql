@@ -3,14 +3,14 @@
 -- grain: copy. inputs: copies, disputed_keys.
 with
 marked as (
-    select *, message_key in (select message_key from disputed_keys) as is_disputed
+    select *, hash(message_key) in (select key from disputed_keys) as is_disputed
     from copies
 )
 
 select
     message_key,
     mailbox,
-    item_key,
+    copy_rank,
     conversation_key,
     received_at,
     sent_at,
