@@ -34,7 +34,7 @@ from json import dumps, load
 from pathlib import Path
 from typing import Any
 
-SCANNER_VERSION = "2"
+SCANNER_VERSION = "3"
 
 _AT = rb"(?:@|%40|\\u0040)"
 TEXT_SHAPE = re.compile(rb"[A-Za-z0-9._%+'\-]+" + _AT + rb"[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,}")
@@ -330,15 +330,29 @@ def _in_duckdb(path: Path) -> bool:
         raise Unreadable from error
 
 
-_ROW_OF = {
-    "path": "select 1 from read_parquet($path) as t where regexp_matches(cast(t as varchar), $shape) limit 1",
-    "table": "select 1 from query_table($table) as t where regexp_matches(cast(t as varchar), $shape) limit 1",
-}
+_SOURCE = {"path": "read_parquet($name)", "table": "query_table($name)"}
+_HOLDS_NO_TEXT = re.compile(
+    r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|DATE|TIME[A-Z_ ]*|INTERVAL|UUID"
+)
+"""Types whose values are numbers or times: no address fits in. Every other type is read as text."""
 
 
 def _any_row(connection: Any, kind: str, name: str) -> bool:
-    """Whether a row of a Parquet file (`path`) or of a DuckDB table (`table`) holds an address."""
-    return connection.execute(_ROW_OF[kind], {kind: name, "shape": ENGINE_SHAPE}).fetchone() is not None
+    """Whether a row, or a column's name, of a Parquet file (`path`) or of a DuckDB table (`table`) holds an address."""
+    source, named = _SOURCE[kind], {"name": name}
+    table = connection.sql(f"select * from {source} limit 0", params=named)  # noqa: S608 (fixed texts)
+    if any(TEXT_SHAPE.search(column.encode()) for column in table.columns):
+        return True
+    readable = [
+        _quoted(column)
+        for column, held in zip(table.columns, table.types, strict=True)
+        if not _HOLDS_NO_TEXT.fullmatch(str(held))
+    ]
+    if not readable:
+        return False
+    row = f"cast(row({', '.join(readable)}) as varchar)"
+    query = f"select 1 from {source} where regexp_matches({row}, $shape) limit 1"  # noqa: S608 (quoted names)
+    return connection.execute(query, {**named, "shape": ENGINE_SHAPE}).fetchone() is not None
 
 
 def _quoted(name: str) -> str:

@@ -223,3 +223,22 @@ def test_w4_the_scanner_shares_no_code_with_what_deletes():
 )
 def test_what_counts_as_an_address_in_text(text, is_address):
     assert (scanner.TEXT_SHAPE.search(text) is not None) is is_address
+
+
+@pytest.mark.parametrize(
+    ("row", "holds_one"),
+    [
+        ("1 as number, now() as at, 0.5 as share", False),
+        ("'nobody' as name, 1 as number", False),
+        ("1 as number, ['x', 'ana@contoso.com'] as names", True),
+        ("{'a': 1, 'b': 'ana@contoso.com'} as held", True),
+        ("map {'ana@contoso.com': 1} as held", True),
+        ("'ana@contoso.com'::blob as bytes", True),
+        ("""1 as "ana@contoso.com" """, True),
+    ],
+)
+def test_w4_an_address_is_found_in_any_column_that_can_hold_one(row, holds_one, tmp_path):
+    path = tmp_path / "rows.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (select {row}) to '{path}' (format parquet)")
+    assert scanner._in_parquet(scanner.Look({}), path) is holds_one
