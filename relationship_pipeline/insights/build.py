@@ -65,8 +65,8 @@ HEALTH_TABLES = ("health_components", "health_history", "alerts")
 WHO_KNOWS_TABLES = ("who_knows_whom", "who_knows_company", "strength_components")
 GRAPH_TABLES = ("graph_nodes", "graph_edges")
 SORTED_LIKE = {
-    "who_knows_whom": ("record_number", "rank"),
-    "strength_components": ("record_number", "colleague_number", "component"),
+    "who_knows_whom": ("contact_number", "rank"),
+    "strength_components": ("contact_number", "colleague_number", "component"),
     "graph_edges": ("edge",),
 }
 """Columns of models that sort as the published ones do, at less cost: numbers instead of texts."""
@@ -296,8 +296,8 @@ def _prepare_ties(context: BuildContext, window: Window, bench: Workbench) -> Pr
     _score_pairs(window, bench)
     bench.register("tie_marks", context.marked_ties)
     bench.table("hidden_ties")
-    bench.table("shown_ties", shown=SHOWN_TIES)
     bench.table("graph_names")
+    bench.table("shown_ties", shown=SHOWN_TIES)
     bench.table("graph_ties")
     bench.table("spelled_names")
     bench.table("contact_names")
@@ -348,8 +348,8 @@ def _record_slices(window: Window, bench: Workbench, record_types: tuple[str, ..
 
 
 def _open_people(context: BuildContext, window: Window, bench: Workbench) -> None:
-    """Tables `users`, `contact_accounts`, `record_keys`, what the CRM says of each record, and the planned meetings: `meetings`,
-    `meeting_links`, `persons`, `members`."""
+    """Tables `users`, `contact_accounts`, `record_keys`, what the CRM says of each record, and the planned meetings:
+    `meetings`, `meeting_links`, `persons`, `members`."""
     until = month_end(month_of(window.as_of)) + PLANNED
     planned = month_models.open_meetings(bench.engine, window.planned, window.as_of, until)
     month_models.identify(planned, window.who, also=all_addresses(context.crm))

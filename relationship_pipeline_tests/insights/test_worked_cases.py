@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relationship_pipeline.domain import health
 from relationship_pipeline.domain.ties import Interaction, Kind, displayed_strength, score, tie_sums
-from relationship_pipeline.insights.build import build_kpis, build_month, build_who_knows_whom
+from relationship_pipeline.insights.build import build_contact_graph, build_kpis, build_month, build_who_knows_whom
 from relationship_pipeline.lake.engine import sql
 from relationship_pipeline.schemas import PUBLISHED
 from relationship_pipeline.settings import HealthSettings
@@ -72,6 +72,16 @@ def test_three_mails_and_one_reply_are_three_answered_by_one(lake):
     mails += email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 2), conversation="c", message_id="<a@x>")
     row = only(build_all(lake(mails), AS_OF)["contact_kpis"], contact_email=ANA)
     assert (row["replies_by_us"], row["response_rate_by_us"], row["median_response_hours_by_us"]) == (1, 1.0, 48.0)
+    assert (row["conversations_started_by_us"], row["conversations_started_by_them"]) == (0, 1)
+
+
+def test_of_two_emails_at_one_instant_theirs_starts_the_conversation(lake):
+    """N8."""
+    mails = [
+        *email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 2), conversation="c", message_id="<a@x>"),
+        *email([MEGAN], sender=ANA, to=[MEGAN], at=at(3, 2), conversation="c", message_id="<b@x>"),
+    ]
+    row = only(build_all(lake(mails), AS_OF)["contact_kpis"], contact_email=ANA)
     assert (row["conversations_started_by_us"], row["conversations_started_by_them"]) == (0, 1)
 
 
@@ -201,6 +211,28 @@ def test_built_tables_have_the_published_columns_and_types(lake):
             assert found == [(field.name, field.type) for field in PUBLISHED[table].schema]
 
 
+def test_built_tables_are_sorted_as_published(lake):
+    """Look-ups skip what is sorted elsewhere. Addresses of colleagues lie among those of contacts."""
+    ours, theirs = [ALEX, LIDIA, MEGAN], [ANA, BERT, "kim@a.example", "zoe@z.example"]
+    mails = [
+        mail
+        for number, sender in enumerate(ours)
+        for to in [*ours[number + 1 :], *theirs]
+        for mail in email([sender], sender=sender, to=[to], at=at(3, 2 + number), message_id=f"<{sender}{to}>")
+    ]
+    context = lake(mails)
+    for table, manifest in (build_kpis(context, AS_OF) | build_who_knows_whom(context, AS_OF)).items():
+        keys = [
+            tuple(row[column] for column in PUBLISHED[table].sort_by) for row in read_table(context, table, manifest)
+        ]
+        assert keys == sorted(keys), table
+    edges = read_table(context, "graph_edges", build_contact_graph(context, AS_OF)["graph_edges"])
+    assert [(edge["target"], edge["source"]) for edge in edges] == sorted(
+        [(contact, colleague) for contact in theirs for colleague in ours]
+        + [(LIDIA, ALEX), (MEGAN, ALEX), (MEGAN, LIDIA)]
+    )
+
+
 def test_only_colleagues_who_may_introduce_are_shown(lake):
     """K2, K5."""
     mails = [
@@ -220,9 +252,10 @@ def test_only_colleagues_who_may_introduce_are_shown(lake):
 
 def test_a_day_of_contact_counts_once_however_late_its_mail_arrived(lake):
     """K3, N4: days go by sent_at, months by received_at. One email to Ana arrived within its month, on whose last day
-    they also met; one written that evening and one of another day arrived in the next."""
-    sent = [at(2, 28), at(2, 28, 23), at(2, 26)]
-    received = [at(2, 28, 10), at(3, 1), at(3, 2)]
+    they also met; one written that evening and one of another day arrived in the next. A clock that ran ahead dates one of
+    the last evening to the next month's first day, on which there was another."""
+    sent = [at(2, 28), at(2, 28, 23), at(2, 26), at(3, 1, 0, 10), at(3, 1, 8)]
+    received = [at(2, 28, 10), at(3, 1), at(3, 2), at(2, 28, 23, 40), at(3, 1, 8)]
     met = at(2, 28, 15)
     mails = [
         message(MEGAN, sender=MEGAN, to=[ANA], at=there, sent=here, message_id=f"<{number}@x>")

@@ -1,4 +1,4 @@
--- Emails as answers; of two by one side at one instant the smaller answers (any fixed choice would do).
+-- Emails as answers; of two by one side at one instant the smaller key answers (any fixed choice would do).
 -- grain: (record, thread, by_us, sent_at, is_border). inputs: dialogue.
 select
     record,

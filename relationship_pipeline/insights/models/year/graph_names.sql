@@ -1,5 +1,5 @@
--- Addresses of the graph's possible nodes, numbered in their order: millions of edges are sorted by a number in half the
--- time that two texts take.
+-- Addresses that ties may join, numbered in their order: millions of rows are sorted by a number in half the time that two
+-- texts take.
 -- grain: name. inputs: users, record_keys.
 with
 names as (

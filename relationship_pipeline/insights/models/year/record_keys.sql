@@ -1,4 +1,4 @@
--- Which record a key of stored pairs stands for. `number`: in the order of records, to sort by.
+-- Which record a key of stored pairs stands for.
 -- grain: (record_type, record_key). inputs: contact_accounts, users.
 with
 known as (
@@ -9,5 +9,5 @@ known as (
     select 'colleague', user_id from users
 )
 
-select record_type, hash(record_id) as record_key, record_id, row_number() over (order by record_type, record_id) as number
+select record_type, hash(record_id) as record_key, record_id
 from known

@@ -1,14 +1,14 @@
 -- Ties that are shown (K2, K5): the colleague wrote at least once or a meeting was accepted by both, and the colleague may
 -- be shown as an introducer, and nobody hid it (K7). At most five a record, in the order of K3, the same for every viewer (V3).
--- `record_number`, `colleague_number`: to sort by.
--- grain: (record_type, record_id, rank). inputs: scored_pairs, hidden_ties, users, record_keys, tie_constants(k). parameters: $shown.
+-- `contact_number` (null for accounts), `colleague_number`: to sort by.
+-- grain: (record_type, record_id, rank). inputs: scored_pairs, hidden_ties, users, record_keys, graph_names,
+--   tie_constants(k). parameters: $shown.
 with
 gated as (
     select
         scored_pairs.*,
         users.email as colleague_email,
-        users.name as colleague_name,
-        users.number as colleague_number
+        users.name as colleague_name
     from scored_pairs
     anti join hidden_ties using (record_type, record_key, user_key)
     inner join users on users.user_key = scored_pairs.user_key
@@ -41,10 +41,13 @@ ranked as (
 
 select
     record_keys.record_id,
-    record_keys.number as record_number,
+    contacts.number as contact_number,
+    colleagues.number as colleague_number,
     ranked.* exclude (record_key),
     greatest(1, round_even(tie_strength(ranked.score, tie_constants.k), 0))::integer as strength
 from ranked
 cross join tie_constants
 inner join record_keys
     on record_keys.record_type = ranked.record_type and record_keys.record_key = ranked.record_key
+inner join graph_names as colleagues on colleagues.name = ranked.colleague_email
+left join graph_names as contacts on contacts.name = record_keys.record_id and ranked.record_type = 'contact'

@@ -1,11 +1,11 @@
 -- Published: whole points of each part of the strengths in who_knows_whom; they sum to the strength (largest remainder,
 -- equal remainders to the earlier part; domain/ties.points). `…_less`: a share's floor less the share.
--- Sorted by the numbers of record and colleague, which are not published.
+-- Sorted by the numbers of contact and colleague, which are not published.
 -- grain: (contact_email, colleague_email, component). inputs: shown_ties, tie_constants(k). parameters: $as_of.
 with
 shares as (
     select
-        record_number,
+        contact_number,
         colleague_number,
         record_id as contact_email,
         colleague_email,
@@ -49,7 +49,7 @@ turns as (
 
 points as (
     select
-        record_number,
+        contact_number,
         colleague_number,
         contact_email,
         colleague_email,
@@ -75,7 +75,7 @@ points as (
 )
 
 select
-    record_number,
+    contact_number,
     colleague_number,
     contact_email,
     colleague_email,

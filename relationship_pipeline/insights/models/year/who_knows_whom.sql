@@ -1,7 +1,7 @@
 -- Published: who knows each contact best (K1). grain: (contact_email, rank). inputs: shown_ties, tie_constants(k).
--- parameters: $as_of. Sorted by `record_number`, which is not published.
+-- parameters: $as_of. Sorted by `contact_number`, which is not published.
 select
-    record_number,
+    contact_number,
     record_id as contact_email,
     rank,
     colleague_email,
