@@ -301,7 +301,7 @@ def _role_scope(
 
 
 def _tables(
-    users: Iterable[_User],
+    users: Collection[_User],
     standings: Mapping[str, Standing],
     in_role_scope: frozenset[str] | None,
     by_hand: Iterable[OptOut],
@@ -319,6 +319,7 @@ def _tables(
     hidden_domains: set[str] = set()
     to_erase: dict[bool, set[str]] = {True: set(), False: set()}
     counts: dict[str, int] = defaultdict(int)
+    owners = _owners(users, directory)
     for user in users:
         mine = standings[user.user_id]
         inside = in_role_scope is None or user.user_id in in_role_scope
@@ -332,7 +333,8 @@ def _tables(
             absences += [(user.user_id, absence.start, absence.end) for absence in complement(mine.counted)]
         may_introduce = inside and mine.may_be_read and mine.may_introduce and present
         names = (user.row["display_name"], user.row["primary_address"])
-        people += [(a, user.user_id, in_scope, may_introduce, *names, mine.hidden) for a in user.addresses]
+        own = [address for address in user.addresses if owners[address] == user.user_id]
+        people += [(address, user.user_id, in_scope, may_introduce, *names, mine.hidden) for address in own]
         if mine.hidden:
             hidden.update(user.addresses)
             if mine.erase_due:
@@ -357,6 +359,18 @@ def _tables(
         counts=dict(counts),
         version=version,
     )
+
+
+def _owners(users: Collection[_User], directory: Directory) -> dict[str, str]:
+    """The one user whom an address stands for (N2): whom the directory gives it to, else the first who bears it as mail
+    address or principal name. Two may: an account made anew beside its gone one, an administrator's second account."""
+    members = {user.user_id for user in users}
+    given = ((row["address"], row["user_id"]) for row in directory.addresses.to_pylist())
+    owners = {address: user_id for address, user_id in given if user_id in members}
+    for user in users:
+        for address in user.addresses:
+            owners.setdefault(address, user.user_id)
+    return owners
 
 
 def _table(rows: Collection[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:

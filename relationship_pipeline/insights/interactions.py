@@ -7,9 +7,9 @@ in one month touches that month and, if it uses what changed, its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -194,7 +194,8 @@ def _standing(
             return (), None
         used = now
     kinds = ("email_identities", "meeting_identities")
-    if all(_same_identities(context, stored.paths(folder, kind), who) for kind in kinds):
+    same = all(_same_identities(context, stored.paths(folder, kind), who) for kind in kinds)
+    if same and _same_owners(context, stored.paths(folder, "email_owners"), who):
         return stored.files, used
     return (), None
 
@@ -222,10 +223,32 @@ def _same_identities(context: BuildContext, paths: list[Path], who: Identificati
     """Whether the month's addresses would be taken for the same people and accounts as when it was derived."""
     if not paths:
         return True
-    with context.engine() as engine:
-        bench = Workbench(engine, MODELS)
-        engine.read_parquet([str(path) for path in paths]).create_view("stored")
-        engine.sql("select address from stored").create("month_addresses")
+    with _stored_rows(context, paths) as bench:
+        bench.engine.sql("select address from stored").create("month_addresses")
         who.identify(bench)
-        changed = engine.execute("select count(*) from (select * from stored except all select * from identities)")
-        return changed.fetchall() == [(0,)]
+        return _holds_all_stored(bench, "identities")
+
+
+def _same_owners(context: BuildContext, paths: list[Path], who: Identification) -> bool:
+    """Whether of the owners of the month's mailboxes the same are in scope as when it was derived."""
+    if not paths:
+        return True
+    with _stored_rows(context, paths) as bench:
+        bench.engine.sql("select mailbox from stored").create("owners")
+        bench.register("people", who.people)
+        bench.table("email_owners")
+        return _holds_all_stored(bench, "email_owners")
+
+
+@contextmanager
+def _stored_rows(context: BuildContext, paths: list[Path]) -> Iterator[Workbench]:
+    """A workbench with a month's files of one kind as the view `stored`."""
+    with context.engine() as engine:
+        engine.read_parquet([str(path) for path in paths]).create_view("stored")
+        yield Workbench(engine, MODELS)
+
+
+def _holds_all_stored(bench: Workbench, table: str) -> bool:
+    """`table`: a name of this module."""
+    missing = bench.engine.execute(f"select count(*) from (select * from stored except all select * from {table})")  # noqa: S608
+    return missing.fetchall() == [(0,)]

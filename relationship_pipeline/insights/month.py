@@ -110,6 +110,8 @@ def _derive_meetings(bench: Workbench, month: str, write: Write) -> None:
 
 def _derive_emails(bench: Workbench, month: str, write: Write) -> None:
     write(bench, "email_identities", "email_identities", {})
+    bench.table("owners")
+    write(bench, "email_owners", "email_owners", {})
     count_emails(bench)
     for name in ("email_days", "email_records", "crm_emails"):
         write(bench, name, name, {})

@@ -51,6 +51,7 @@ _REPLIES = [("thread", pa.uint64()), ("by_us", _BOOL), ("question", pa.uint64())
 STORED: dict[str, pa.Schema] = {
     "email_identities": _IDENTITIES,
     "meeting_identities": _IDENTITIES,
+    "email_owners": pa.schema([("mailbox", _TEXT), ("is_us", _BOOL)]),
     "email_days": pa.schema([*_RECORD, *_DAY, *_EMAIL_COUNTS, *_TIMES]),
     "meeting_days": pa.schema([*_RECORD, *_DAY, *_MEETING_COUNTS, *_TIMES]),
     "email_records": pa.schema([*_RECORD, *_EMAIL_COUNTS, *_TIMES, *_NAMES]),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from relationship_pipeline.domain.months import (
     add_months,
@@ -61,9 +64,11 @@ class Window:
 
     @property
     def is_partial(self) -> bool:
-        """B2: whether a month of the window is missing or incomplete."""
+        """B2: whether a month of the window is missing or incomplete, of emails or of meetings."""
         return bool(self.missing) or any(
-            month.emails is None or month.emails.quality.get("status") == "partial" for month in self.lake
+            table is None or table.quality.get("status") == "partial"
+            for month in self.lake
+            for table in (month.emails, month.meetings)
         )
 
     @property
@@ -89,6 +94,7 @@ def open_window(context: BuildContext, as_of: datetime) -> Window:
         manifests.append(stored)
         lake.append(lake_month(context, month))
         inputs[f"interactions {month}"] = stored.content_id
+        inputs[f"quality {month}"] = _quality_id(lake[-1])
         for kind, paths in _seen_of(context, lake[-1], stored, who, since, as_of).items():
             files[kind].extend(paths)
     planned, planned_inputs = _planned_files(context, as_of)
@@ -122,6 +128,12 @@ def _seen_of(
         edge_folder, edge = _edge(context, lake, stored, who, lo, hi, cut)
         found |= {kind: edge.paths(edge_folder, kind) for kind in cut}
     return found
+
+
+def _quality_id(month: LakeMonth) -> str:
+    """Changes with what is told of the month's reading, though its rows may be the same (B2, B9)."""
+    told = [None if table is None else table.quality for table in (month.emails, month.meetings)]
+    return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()[:16]
 
 
 def _crosses(manifest: Manifest | None, lo: datetime, hi: datetime) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.addresses import normalize_address
 from relationship_pipeline.errors import BadInput
+from relationship_pipeline.insights.accounts import registrable_domain
 from relationship_pipeline.lake.engine import sql
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.publishing.connection import DEFAULT_LIMITS, current_epoch, open_published
@@ -106,6 +107,8 @@ def who_knows(
     kind, wanted = _wanted(looked_up)
     if wanted in free_mail:
         raise BadInput("a free-mail domain is no company; ask for one address there")
+    if kind == "company" and registrable_domain(wanted) is None:
+        raise BadInput("domains are registered below that one, it is no company; give one such as example.com")
     me = None if from_colleague is None else normalize_address(from_colleague) or from_colleague.strip().lower()
     with open_published(epoch, role) as connection, one_line_errors(connection, DEFAULT_LIMITS.timeout):
         record_look_up(epoch.ledger, wanted, role, purpose, now or datetime.now(UTC), kind)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = Mapping[str, str | None]
+
+
+LARGEST_STATE = 100
+"""Dataverse's states are small numbers from 0 on."""
+MOST_MINUTES = 366 * 24 * 60
+"""Of a phone call: no call of a window is longer."""
 
 
 class _BadRow(Exception):
@@ -160,14 +167,21 @@ def _number(row: Row, column: str) -> float | None:
     if value is None:
         return None
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
-        raise _BadRow(f"bad_{column}") from None
+        number = nan
+    if not isfinite(number):
+        raise _BadRow(f"bad_{column}")
+    return number
 
 
 def _state(row: Row) -> int | None:
     value = _number(row, "statecode")
-    return None if value is None else int(value)
+    if value is None:
+        return None
+    if not 0 <= value <= LARGEST_STATE:
+        raise _BadRow("bad_statecode")
+    return int(value)
 
 
 def _instant(row: Row, column: str) -> datetime | None:
@@ -260,7 +274,7 @@ def _phonecall(row: Row) -> dict[str, Any]:
     if started_at is None:
         raise _BadRow("no_actualstart")
     minutes = _number(row, "actualdurationminutes") or 0.0
-    if minutes < 0:
+    if not 0 <= minutes <= MOST_MINUTES:
         raise _BadRow("bad_actualdurationminutes")
     parties = _normalized([_value(row, "from_address")])
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 
 from relationship_pipeline.consent.enforcement import (
@@ -63,6 +64,27 @@ def test_c5_on_consent_every_member_user_is_readable_and_in_scope(settings, epoc
     }
     assert all(row["in_scope"] and row["may_introduce"] and not row["hidden"] for row in people(rules).values())
     assert rules.internal_domains.to_pylist() == [{"domain": "contoso.example"}]
+
+
+@pytest.mark.parametrize("first, second", [("bo", "adm-bo"), ("adm-bo", "bo")])
+def test_n2_an_address_that_two_users_bear_stands_for_one_of_them(settings, epoch, first, second):
+    """An administrator's second account has the mail address of the first; the directory gives it to the first."""
+    bearers = {"bo": BO, "adm-bo": user("adm-bo", primary_address="bo@contoso.example")}
+    reading = directory([bearers[first], bearers[second]])
+    given = [row for row in reading.addresses.to_pylist() if row["user_id"] == "id-bo"]
+    reading = replace(reading, addresses=pa.Table.from_pylist(given, schema=reading.addresses.schema))
+    rows = rules_of(settings, epoch, reading).people.to_pylist()
+    assert [(row["address"], row["user_id"]) for row in rows] == [
+        ("adm-bo@contoso.example", "id-adm-bo"),
+        ("bo@contoso.example", "id-bo"),
+    ]
+
+
+def test_n2_a_guest_takes_no_address_from_a_member(settings, epoch):
+    reading = directory([BO, user("guest", is_member=False)], aliases={"id-guest": ["robert@contoso.example"]})
+    bo = user("bo", user_principal_name="robert@contoso.example")
+    reading = replace(reading, users=directory([bo, user("guest", is_member=False)]).users)
+    assert people(rules_of(settings, epoch, reading))["robert@contoso.example"]["user_id"] == "id-bo"
 
 
 def test_o1_amber_joins_mergers_and_comes_back(settings, epoch):

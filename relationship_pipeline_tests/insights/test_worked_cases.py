@@ -1,5 +1,6 @@
 """Cases with numbers worked out by hand from product.md 6-8, and what makes a month stale."""
 
+import shutil
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relationship_pipeline.domain import health
+from relationship_pipeline.domain.months import month_range
 from relationship_pipeline.domain.ties import Interaction, Kind, displayed_strength, score, tie_sums
 from relationship_pipeline.insights.build import build_contact_graph, build_kpis, build_month, build_who_knows_whom
 from relationship_pipeline.lake.engine import sql
@@ -145,6 +147,52 @@ def test_the_primary_contact_counts_for_an_opportunity_only_regarding_it_and_wit
     tables = build_all(lake(events=events, crm=CRM_ROWS | {"appointments": appointments}), AS_OF)
     assert only(tables["opportunity_kpis"], opportunity_id="op1")["meetings_sent"] == 1
     assert only(tables["opportunity_kpis"], opportunity_id="op2")["health_state"] == "not_applicable"
+
+
+def test_what_is_regarding_an_account_counts_once_for_it(lake):
+    """Section 6: the month has counted it already, for a contact of the account takes part."""
+    mails = [
+        *email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 3), message_id="<sent@x>"),
+        *email([MEGAN], sender=ANA, to=[MEGAN], at=at(3, 4), message_id="<received@x>"),
+    ]
+    events = meeting([MEGAN], organizer=MEGAN, attendees=[(ANA, "accepted")], start=at(3, 8), uid="met")
+    regarding = {"_regardingobjectid_value": "ac1", "regarding_type": "account"}
+    listed = {
+        "emails": [{"messageid": f"<{name}@x>"} | regarding for name in ("sent", "received")],
+        "appointments": [{"globalobjectid": "met", "scheduledstart": "2025-03-08T09:00:00Z"} | regarding],
+    }
+    tables = build_all(lake(mails, events, crm=CRM_ROWS | listed), AS_OF)
+    row = only(tables["account_kpis"], account_id="ac1")
+    assert (row["emails_sent"], row["emails_received"], row["meetings_sent"]) == (1, 1, 1)
+    assert row["team_minutes"] == only(tables["contact_kpis"], contact_email=ANA)["team_minutes"]
+
+
+def test_what_a_stranger_to_an_account_took_part_in_counts_for_it_where_the_crm_says_so(lake):
+    mails = email([MEGAN], sender=MEGAN, to=["dora@x.example"], at=at(3, 3), message_id="<a@x>")
+    listed = {"emails": [{"messageid": "<a@x>", "_regardingobjectid_value": "ac1", "regarding_type": "account"}]}
+    tables = build_all(lake(mails, crm=CRM_ROWS | listed), AS_OF)
+    assert only(tables["account_kpis"], account_id="ac1")["emails_sent"] == 1
+
+
+def test_a_month_that_was_not_read_for_meetings_is_partial(lake):
+    """B2."""
+    context = lake(email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 2), message_id="<a@x>"), months=every_month())
+    assert {row["computation_accuracy"] for row in build_all(context, AS_OF)["contact_kpis"]} == {"complete"}
+    shutil.rmtree(context.layout.month("meetings", "2025-03"))
+    assert {row["computation_accuracy"] for row in build_all(context, AS_OF)["contact_kpis"]} == {"partial"}
+
+
+def every_month():
+    return month_range("2024-04", "2025-04")
+
+
+def test_a_month_is_counted_anew_when_an_owner_whom_no_mail_names_leaves_the_scope(lake):
+    """N9: mail to a list counts as that of the people in whose mailboxes it lay."""
+    context = lake(email([MEGAN, ALEX], sender=ANA, to=["sales@contoso.com"], at=at(3, 3), message_id="<a@x>"))
+    assert only(build_all(context, AS_OF)["contact_kpis"], contact_email=ANA)["team_minutes"] == 5.0
+    rows = [row | {"in_scope": row["primary_address"] != ALEX} for row in context.people.to_pylist()]
+    fewer = replace(context, people=pa.Table.from_pylist(rows, schema=context.people.schema))
+    assert only(build_all(fewer, AS_OF)["contact_kpis"], contact_email=ANA)["team_minutes"] == 2.5
 
 
 def test_months_in_any_order_give_the_same_tables_and_a_second_build_writes_nothing(lake):

@@ -230,6 +230,11 @@ def test_N11_a_free_mail_domain_is_no_company(asked: Tenant) -> None:
         who_knows(asked.layout, "Ember-Energy.example", free_mail={"ember-energy.example"})
 
 
+def test_N11_a_public_suffix_is_no_company(asked: Tenant) -> None:
+    with pytest.raises(BadInput, match="registered below"):
+        who_knows(asked.layout, "co.uk")
+
+
 def test_K6_an_eml_opens_as_an_unsent_draft(asked: Tenant) -> None:
     answer = who_knows(asked.layout, "p000003@dune-textiles.example")
     draft = introduction.draft_introduction(answer, sender_name="Zoë Ångström", purpose="We could help with freight.")

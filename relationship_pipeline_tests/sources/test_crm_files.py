@@ -113,6 +113,16 @@ def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path):
     assert records.tables["opportunities"].num_rows == 1
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e300"])
+def test_numbers_that_no_crm_means_are_counted_and_left_out(tmp_path, number):
+    (tmp_path / "leads.csv").write_text(f"leadid,statecode\nle1,{number}\n")
+    (tmp_path / "phonecalls.csv").write_text(f"activityid,actualstart,actualdurationminutes\nc1,2025-01-01,{number}\n")
+    assert read_crm_files(tmp_path).rejected == {
+        ("leads", "bad_statecode"): 1,
+        ("phonecalls", "bad_actualdurationminutes"): 1,
+    }
+
+
 def test_parquet_is_read_as_well(tmp_path):
     rows = [{"leadid": "le1", "fullname": "Dora", "emailaddress1": "dora@shop.example", "statecode": 2}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "Leads.parquet")

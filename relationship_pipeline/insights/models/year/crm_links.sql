@@ -28,12 +28,21 @@ named_pairs as (
     where people.kind = 'phone_call'
 ),
 
+counted_by_month as (
+    select 'account' as record_type, memberships.account_id as record_id, people.activity, people.kind
+    from people
+    inner join (select contact, unnest(accounts) as account_id from contact_accounts) as memberships
+        on memberships.contact = people.contact
+    where people.kind <> 'phone_call'
+),
+
 pairs as (
     select record_type, record_id, activity, kind, bool_or(is_regarding) as is_regarding, bool_or(is_named) as is_named
     from (
         select record_type, record_id, activity, kind, false as is_regarding, true as is_named from named_pairs
         union all
         select record_type, record_id, activity, kind, true, false from crm_regarding
+        anti join counted_by_month using (record_type, record_id, activity, kind)
     )
     group by record_type, record_id, activity, kind
 ),

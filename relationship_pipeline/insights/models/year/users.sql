@@ -3,7 +3,7 @@
 select
     user_id,
     hash(user_id) as user_key,
-    coalesce(any_value(primary_address), min(address)) as email,
+    coalesce(any_value(primary_address) filter (where address = primary_address), min(address)) as email,
     any_value(display_name) as name,
     bool_and(may_introduce) as may_introduce
 from people
