@@ -5,7 +5,7 @@
 -- A day with emails and meetings counts once: it is taken off again. So do days that only emails received in another month
 -- tell of.
 -- sum_no_overflow: DuckDB's sum of a bigint is a hugeint, at nearly twice the cost; 2^63 is a year of 23,000 emails of one
--- pair a day.
+-- pair a day. Counts are summed two in one number, the second from bit 31 on, for each sum costs a tenth of all of them.
 -- grain: (record_type, record_key, user_key). inputs: email_pairs, meeting_pairs, shared_days,
 --   lone_days.
 -- parameters: $record_type, $first_key, $last_key (the records to do: sums of a slice fit the processor's cache, those of a
@@ -51,8 +51,7 @@ parts as (
     select
         record_key,
         user_key,
-        emails_sent,
-        emails_received,
+        emails_sent + (emails_received << 31) as emails,
         tie_first_at,
         tie_last_at,
         case when day_marks <> 0 then month_mark end as month_marks,
@@ -72,8 +71,7 @@ parts as (
     select
         record_key,
         user_key,
-        meetings,
-        accepted,
+        meetings + (accepted << 31) as meetings,
         tie_first_at,
         tie_last_at,
         case when day_marks <> 0 then month_mark end as month_marks,
@@ -113,10 +111,10 @@ select
     $record_type::varchar as record_type,
     record_key,
     user_key,
-    coalesce(sum_no_overflow(meetings), 0)::bigint as meetings,
-    coalesce(sum_no_overflow(accepted), 0)::bigint as accepted,
-    coalesce(sum_no_overflow(emails_sent), 0)::bigint as emails_sent,
-    coalesce(sum_no_overflow(emails_received), 0)::bigint as emails_received,
+    coalesce(sum_no_overflow(parts.meetings), 0) & 2_147_483_647 as meetings,
+    coalesce(sum_no_overflow(parts.meetings), 0) >> 31 as accepted,
+    coalesce(sum_no_overflow(parts.emails), 0) & 2_147_483_647 as emails_sent,
+    coalesce(sum_no_overflow(parts.emails), 0) >> 31 as emails_received,
     min(tie_first_at) as first_at,
     max(tie_last_at) as last_at,
     bit_count(bit_or(month_marks)) as months,
@@ -131,7 +129,4 @@ select
     coalesce(sum_no_overflow(days_long), 0) / 1_099_511_627_776 as days_long
 from parts
 group by record_key, user_key
-having
-    sum_no_overflow(parts.emails_sent) > 0
-    or sum_no_overflow(parts.accepted) > 0
-    or ($record_type = 'colleague' and sum_no_overflow(parts.emails_received) > 0)
+having emails_sent > 0 or accepted > 0 or ($record_type = 'colleague' and emails_received > 0)
