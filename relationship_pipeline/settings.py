@@ -5,7 +5,9 @@ Read once by the entry points and handed on; nothing else reads the environment.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tomllib
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,14 +15,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
+from relationship_pipeline.domain.addresses import normalize_domain
 from relationship_pipeline.domain.months import parse_month
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.layout import Layout
 
 PREFIX = "RELATIONSHIP_"
+YEARS = range(1990, 2200)
+"""Of `as_of`."""
+LEAST_MEMORY = 100_000_000
 
 
 class SourceKind(StrEnum):
@@ -34,8 +56,12 @@ class Section(BaseModel):
 
 
 def _split(value: Any) -> Any:
-    """Lists may be written as one comma-separated text in the environment."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    """Lists may be written in the environment as one comma-separated text, or as JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 class GraphSettings(Section):
@@ -65,8 +91,10 @@ class OptOutSettings(Section):
 
 
 class ScopeSettings(Section):
-    groups: list[str] = []
-    roles: list[str] = []
+    groups: Annotated[list[str], NoDecode] = []
+    roles: Annotated[list[str], NoDecode] = []
+
+    _lists = field_validator("groups", "roles", mode="before")(_split)
 
 
 class MeetingSettings(Section):
@@ -151,11 +179,38 @@ class Settings(BaseSettings):
 
     _lists = field_validator("internal_domains", "free_mail_domains", mode="before")(_split)
 
+    @field_validator("internal_domains", "free_mail_domains")
+    @classmethod
+    def _domains(cls, value: list[str] | None) -> list[str] | None:
+        domains = []
+        for text in value or ():
+            domain = normalize_domain(text)
+            if domain is None:
+                raise ValueError(f"{text!r} is not a domain; write contoso.com, several with commas between")
+            domains.append(domain)
+        return None if value is None else domains
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _enough_memory(cls, value: str | None) -> str | None:
+        if value is not None and TypeAdapter(ByteSize).validate_python(value) < LEAST_MEMORY:
+            raise ValueError("too little to work in; give at least 100MB")
+        return value
+
+    @field_validator("as_of", mode="before")
+    @classmethod
+    def _no_number(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.strip().replace(".", "", 1).isdecimal():
+            raise ValueError("write an instant as 2026-11-01T00:00:00Z")
+        return value
+
     @field_validator("as_of")
     @classmethod
     def _instant(cls, value: datetime | None) -> datetime | None:
         if value is None:
             return None
+        if value.year not in YEARS:
+            raise ValueError(f"the year must be one from {YEARS.start} to {YEARS.stop - 1}")
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
 
     @field_validator("first_month")
@@ -209,14 +264,19 @@ class _TomlFile(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         data_dir = self.current_state.get("data_dir") or os.environ.get(f"{PREFIX}DATA_DIR") or "data"
         path = Layout(Path(data_dir)).settings_file
+        if Path(data_dir).exists() and not Path(data_dir).is_dir():
+            raise BadInput(
+                f"the data directory is a file; set {PREFIX}DATA_DIR to a folder, or to one that is to be made"
+            )
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             return {}
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise BadInput(f"settings.toml cannot be read: {error}") from error
+        graph = content.get("graph")
         for name in ("client_secret", "certificate_password"):
-            if name in content.get("graph", {}):
+            if isinstance(graph, dict) and name in graph:
                 raise BadInput(
                     f"settings.toml may not hold graph.{name}; set {PREFIX}GRAPH__{name.upper()} in the environment"
                 )
@@ -233,6 +293,12 @@ def load_settings(**overrides: Any) -> Settings:
             raise BadInput(f"unknown setting {name}; README and `relationship-pipeline init` list what there is")
     try:
         return Settings(**overrides)
+    except SettingsError as error:
+        named = re.search(r'"(\w+)"', str(error))
+        raise BadInput(
+            f"the environment's value of setting {named[1] if named else '?'} is not of its form; "
+            "`relationship-pipeline init` writes a file that shows the forms"
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -240,4 +306,4 @@ def load_settings(**overrides: Any) -> Settings:
             raise BadInput(
                 f"unknown setting {key}; `relationship-pipeline init` writes a file that lists all"
             ) from None
-        raise BadInput(f"setting {key}: {first['msg']}") from None
+        raise BadInput(f"setting {key}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -21,9 +21,47 @@ def test_environment_goes_before_the_file_and_the_file_before_defaults(
     assert (settings.batch_cap, settings.threads, settings.health.cadence_days) == (5, 3, 14)
 
 
-def test_lists_in_the_environment_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RELATIONSHIP_INTERNAL_DOMAINS", "contoso.com, contoso.de")
-    assert load_settings().internal_domains == ["contoso.com", "contoso.de"]
+@pytest.mark.parametrize(
+    "text", ["contoso.com, contoso.de", "@Contoso.com.,contoso.DE", '["contoso.com", "contoso.de"]']
+)
+def test_lists_in_the_environment_are_comma_separated(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("RELATIONSHIP_INTERNAL_DOMAINS", text)
+    monkeypatch.setenv("RELATIONSHIP_SCOPE__GROUPS", "g1, g2")
+    settings = load_settings()
+    assert (settings.internal_domains, settings.scope.groups) == (["contoso.com", "contoso.de"], ["g1", "g2"])
+
+
+def test_a_byte_order_mark_before_the_settings_is_no_mistake(layout: Layout) -> None:
+    write(layout, "\ufeffbatch_cap = 7\n")
+    assert load_settings().batch_cap == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("INTERNAL_DOMAINS", "*.contoso.com"),
+        ("INTERNAL_DOMAINS", "contoso.com;contoso.de"),
+        ("FREE_MAIL_DOMAINS", "[mail.example"),
+        ("HEALTH", "x"),
+        ("AS_OF", "0001-01-01T00:00:00Z"),
+        ("AS_OF", "9999-12-31"),
+        ("AS_OF", "1007164800"),
+        ("MEMORY_LIMIT", "0GB"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_one_line_that_names_the_key(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"RELATIONSHIP_{name}", text)
+    with pytest.raises(BadInput, match=name.lower()) as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_data_directory_that_is_a_file_is_said(layout: Layout) -> None:
+    layout.root.write_text("")
+    with pytest.raises(BadInput, match="the data directory is a file"):
+        load_settings()
 
 
 @pytest.mark.parametrize(
@@ -31,6 +69,7 @@ def test_lists_in_the_environment_are_comma_separated(monkeypatch: pytest.Monkey
     [
         ("batch_capp = 1", "batch_capp"),
         ("[graph]\nfoo = 1", "graph.foo"),
+        ("graph = 3", "graph"),
         ("batch_cap = 0", "batch_cap"),
         ("batch_cap = [", "settings.toml"),
         ('[graph]\nclient_secret = "s3cret"', "client_secret"),

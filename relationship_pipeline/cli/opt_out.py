@@ -10,7 +10,7 @@ from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
-from relationship_pipeline.domain.addresses import normalize_address
+from relationship_pipeline.domain.addresses import normalize_address, normalize_domain
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import Kind, Mode, OptOut, default_mode, parse_scopes, scopes_text
 from relationship_pipeline.errors import BadInput
@@ -31,12 +31,15 @@ def _subject(kind: Kind, text: str) -> str:
         if address is None or "@" not in address:
             raise BadInput("that is not one address; write it as name@example.com")
         return address
-    subject = text.strip().lower().lstrip("@")
-    if not subject or (kind is Kind.DOMAIN and "." not in subject):
-        raise BadInput(
-            "that is not a domain; write it as example.com" if kind is Kind.DOMAIN else "the group id is empty"
-        )
-    return subject
+    if kind is Kind.DOMAIN:
+        domain = normalize_domain(text)
+        if domain is None or "." not in domain:
+            raise BadInput("that is not a domain; write it as example.com")
+        return domain
+    group = text.strip().lower()
+    if not group:
+        raise BadInput("the group id is empty")
+    return group
 
 
 @click.group("opt-out")

@@ -80,7 +80,9 @@ def run_months(settings: Settings, months: list[str]) -> None:
         f"{len(outcome.landed)} of {len(months)} months landed; insights {'published' if outcome.published else 'not published'}"
     )
     if outcome.failed:
-        raise PipelineError("; ".join(f"{what}: {why}" for what, why in outcome.failed.items()))
+        raise PipelineError(
+            "; ".join(f"{what}: {why.removeprefix(f'{what}: ')}" for what, why in outcome.failed.items())
+        )
 
 
 @click.command()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.domain.addresses import normalize_address
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import (
     ALWAYS,
@@ -216,15 +217,16 @@ def _from_csv(path: Path) -> list[OptOut]:
     """O2: `address,since` with a header; since is an ISO date or instant, or empty. Raises BadInput by line number."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"inbox/opt_outs.csv cannot be read ({type(error).__name__}); collection waits for it") from None
     entries = []
-    for line, row in enumerate(rows, start=2):
-        address = (row.get("address") or "").strip().lower()
-        if "@" not in address:
+    for line, row in rows:
+        address = normalize_address(row.get("address"))
+        if address is None or "@" not in address:
             raise BadInput(f"inbox/opt_outs.csv line {line} has no address; its header must be `address,since`")
         try:
             since = _since(row.get("since") or "")

@@ -74,6 +74,11 @@ def _ascii_domain(domain: str) -> str | None:
     return domain if all(_LABEL.fullmatch(label) for label in domain.split(".")) else None
 
 
+def normalize_domain(raw: str) -> str | None:
+    """A mail domain as N1 has it in addresses, with or without an `@` before it; None where it is none."""
+    return _ascii_domain(raw.strip().removeprefix("@"))
+
+
 def domain_of(address: str) -> str:
     """What stands after the `@` of a normalised address."""
     return address.rpartition("@")[2]

@@ -79,6 +79,8 @@ def read_crm(work: Work) -> Mapping[str, int]:
     if settings.source is SourceKind.DEMO and settings.crm_dir is None and (tenant := read_demo(settings.layout.demo)):
         folder = epoch.tmp / "demo" / "crm"
         write_crm_folder(tenant, folder)
+    if settings.crm_dir is not None and not folder.is_dir():
+        work.report("RELATIONSHIP_CRM_DIR names no folder: nothing of a CRM is read")
     crm = read_crm_files(folder)
     rejected = {f"{kind}: {reason}": count for (kind, reason), count in crm.rejected.items()}
     fence = partial(work.ledger.commit_fence, record.epoch, Purpose.COLLECT)

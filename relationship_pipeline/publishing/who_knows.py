@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.domain.addresses import normalize_address
+from relationship_pipeline.domain.addresses import normalize_address, normalize_domain
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.insights.accounts import registrable_domain
 from relationship_pipeline.lake.engine import sql
@@ -148,10 +148,10 @@ def _wanted(looked_up: str) -> tuple[str, str]:
         if address is None:
             raise BadInput("that is not an e-mail address; give one address or one domain, such as example.com")
         return "contact", address
-    address = normalize_address(f"x@{text}")
-    if address is None or "." not in text:
+    domain = normalize_domain(text)
+    if domain is None or "." not in domain:
         raise BadInput("that is neither an address nor a domain; give one of them, such as example.com")
-    return "company", address.partition("@")[2]
+    return "company", domain
 
 
 def _find(connection: duckdb.DuckDBPyConnection, kind: str, wanted: str) -> tuple[str, str | None]:

@@ -83,6 +83,8 @@ def _file_of(folder: Path, kind: str) -> Path | None:
 def _rows(path: Path) -> Iterator[Row]:
     try:
         yield from _csv_rows(path) if path.suffix.lower() == ".csv" else _parquet_rows(path)
+    except UnicodeDecodeError:
+        raise BadInput(f"the CRM file {path.name} is not UTF-8; save it again as CSV UTF-8") from None
     except (OSError, ValueError, csv.Error) as error:
         raise BadInput(f"the CRM file {path.name} cannot be read: {type(error).__name__}") from None
 

@@ -7,6 +7,7 @@ may stage at the same time: one splits a file, the other waits for it.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import json
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MODELS = "relationship_pipeline.sources.models"
-SPLIT_VERSION = "2"
+SPLIT_VERSION = "3"
 """Part of every stage key: changes when the split's rules do, so that nothing staged by older rules is read."""
 
 STAGE_FOLDER = "data_connect"
@@ -310,8 +311,11 @@ class DataConnectSource:
                     engine.register("windows_zones", _windows_zones())
                 model = sql(MODELS, "split_events" if folders is None else "split_messages")
                 whole = checker.submit(_check_whole, file)
+                if _begins_with_mark(file):
+                    parameters |= {"file": _literal_glob(_unmarked(file, make_folder(temp))), "compression": "none"}
                 _read_rows(engine, model, parameters, file)
                 whole.result()
+                (temp / _UNMARKED).unlink(missing_ok=True)
                 record = _write_months(engine, make_folder(temp), file)
             if not record.months and not record.mailboxes and set(_reasons(record)) == {"not_json"}:
                 raise BadInput(f"{file.title} is not JSON lines; export it again or take it out of the folder")
@@ -334,9 +338,12 @@ class DataConnectSource:
         members: dict[str, set[str]] = {}
         for file in datasets["groupmembers"]:
             for row in _rows(file):
+                if _is_summary(row):
+                    continue
                 group = row.get("groupid") or row.get("pobjectid") or row.get("puser")
-                if group and row.get("id"):
-                    members.setdefault(str(group).lower(), set()).add(str(row["id"]).lower())
+                if not group or not row.get("id"):
+                    raise BadInput(f"{file.title} has a row without the id of group or member; export it again")
+                members.setdefault(str(group).lower(), set()).add(str(row["id"]).lower())
         wanted = {group: group.strip().lower() for group in sorted(set(group_ids))}
         missing = [key for key in wanted.values() if key not in members]
         if missing:
@@ -587,6 +594,24 @@ def _is_gzip(path: Path) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
+_MARK = codecs.BOM_UTF8
+_UNMARKED = "unmarked.json"
+
+
+def _begins_with_mark(file: ExportFile) -> bool:
+    """Whether a UTF-8 byte order mark stands before the first row: DuckDB would take that row for no JSON."""
+    return next(_lines(file), b"").startswith(_MARK)
+
+
+def _unmarked(file: ExportFile, folder: Path) -> Path:
+    """A plain copy of the file without its mark."""
+    copy = folder / _UNMARKED
+    with copy.open("wb") as out:
+        for number, line in enumerate(_lines(file)):
+            out.write(line.removeprefix(_MARK) if number == 0 else line)
+    return copy
+
+
 def _lines(file: ExportFile) -> Iterator[bytes]:
     """The lines of a file, unpacked. Raises BadInput when it ends too early or cannot be unpacked."""
     try:
@@ -599,15 +624,15 @@ def _lines(file: ExportFile) -> Iterator[bytes]:
 
 
 def _rows(file: ExportFile) -> Iterator[dict[str, Any]]:
-    """Rows of a small dataset with keys in lower case, all the way down; lines that are no JSON object are skipped,
-    unless all are. Raises BadInput."""
+    """Rows of a small dataset with keys in lower case, all the way down. Raises BadInput at the end when a line was no
+    JSON object: a user, folder or member that is missing would be taken for one that does not exist (O1)."""
     count = skipped = 0
     for line in _lines(file):
         if not line.strip():
             continue
         count += 1
         try:
-            row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+            row = json.loads(line.removeprefix(_MARK))
         except ValueError:
             row = None
         if isinstance(row, dict):
@@ -616,6 +641,8 @@ def _rows(file: ExportFile) -> Iterator[dict[str, Any]]:
             skipped += 1
     if count and skipped == count:
         raise BadInput(f"{file.title} is not JSON lines; export it again or take it out of the folder")
+    if skipped:
+        raise BadInput(f"{skipped} of the {count} lines of {file.title} are not JSON; export it again")
 
 
 def _folded(value: Any) -> Any:

@@ -43,6 +43,14 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_o5_a_domain_is_kept_as_addresses_have_it(layout: Layout) -> None:
+    succeed("consent", "provide", "--admin", "someone", **EXPORT)
+    succeed("opt-out", "domain", "@Müller.example", **EXPORT)
+    assert "xn--mller-kva.example" in succeed("opt-out", "list", **EXPORT)
+    assert "is not a domain" in refuse("opt-out", "domain", "*.example.com", **EXPORT)
+    succeed("opt-in", "domain", "müller.example", **EXPORT)
+
+
 def test_b1_a_month_outside_the_window_is_named(layout: Layout) -> None:
     succeed("consent", "provide", "--admin", "someone", RELATIONSHIP_AS_OF="2002-02-01T00:00:00Z", **EXPORT)
     line = refuse(

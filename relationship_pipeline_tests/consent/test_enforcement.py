@@ -189,6 +189,20 @@ def test_o2_a_broken_opt_outs_file_stops_the_run_with_one_line(settings, epoch, 
     assert "@" not in str(caught.value)
 
 
+@pytest.mark.parametrize("written", ["\"'Amber, A' <Amber@Contoso.example>\"", "SMTP:amber@contoso.example"])
+def test_o2_an_address_in_the_opt_outs_file_may_be_written_as_mail_programs_do(settings, epoch, written):
+    settings.layout.inbox.mkdir()
+    settings.layout.inbox_opt_outs.write_text(f"address,since\n{written},\n")
+    assert rules_of(settings, epoch, directory([AMBER, BO])).readable_mailboxes == {"id-bo"}
+
+
+def test_o2_the_line_of_a_mistake_is_counted_as_editors_do(settings, epoch):
+    settings.layout.inbox.mkdir()
+    settings.layout.inbox_opt_outs.write_text("address,since\n\namber@contoso.example,\n\nnobody,\n")
+    with pytest.raises(BadInput, match="line 5"):
+        rules_of(settings, epoch, directory([AMBER]))
+
+
 def test_o3_collection_can_be_restricted_to_members_of_a_group(settings, epoch):
     OptOuts(settings.layout, epoch).add_scope_group("g-sales")
     reading = directory([AMBER, BO], groups={"g-sales": ["id-bo"]})

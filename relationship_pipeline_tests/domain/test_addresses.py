@@ -4,9 +4,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relationship_pipeline.domain.addresses import domain_of, is_bulk_sender, is_internal, normalize_address
+from relationship_pipeline.domain.addresses import (
+    domain_of,
+    is_bulk_sender,
+    is_internal,
+    normalize_address,
+    normalize_domain,
+)
 
 ANA = "ana@example.com"
+
+
+@pytest.mark.parametrize(
+    ("raw", "domain"),
+    [
+        (" Example.COM. ", "example.com"),
+        ("@example.com", "example.com"),
+        ("müller.example", "xn--mller-kva.example"),
+        ("*.example.com", None),
+        ("a;b", None),
+        ("", None),
+    ],
+)
+def test_n1_a_domain_is_written_as_in_addresses(raw, domain):
+    assert normalize_domain(raw) == domain
+    if domain:
+        assert domain_of(normalize_address(f"ana@{raw.strip().removeprefix('@')}")) == domain
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,17 @@ def test_gzip_is_told_by_content_and_any_file_name_will_do(lake):
     assert lake.emails()[0].quality["distinct_emails"] == 6
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_byte_order_mark_costs_no_row(lake, pack):
+    export(lake, CalendarView_v0=[])
+    add(lake, "a.json", pack(b"\xef\xbb\xbf" + lines(*[received(n) for n in range(3)]).encode()))
+    planned = make.event(ANA, organizer=ANA, start=MARCH)
+    add(lake, "a.json", pack(b"\xef\xbb\xbf" + lines(planned).encode()), "CalendarView_v0")
+    manifest, rows = lake.emails()
+    assert (len(rows), manifest.quality["dropped"]) == (3, {})
+    assert len(lake.meetings()[1]) == 1
+
+
 def test_metadata_and_the_marks_of_copy_tools_are_skipped(lake):
     export(lake, Message_v1=[received()])
     add(lake, "_SUCCESS", "")
@@ -365,6 +376,15 @@ def test_meetings_in_another_zone_and_with_impossible_dates(lake):
     assert manifest.quality["dropped"] == {"impossible_date": 1, "unknown_time_zone": 1}
 
 
+def test_a_time_with_an_offset_of_its_own_needs_no_zone(lake):
+    event = make.event(ANA, organizer=ANA, start=MARCH)
+    event["start"] = {"dateTime": "2026-03-10T14:00:00.0000000+02:00", "timeZone": "Pacific Standard Time"}
+    event["end"] = {"dateTime": "2026-03-10T07:30:00-0500", "timeZone": "UTC"}
+    export(lake, Message_v1=[received()], CalendarView_v0=[event])
+    (row,) = lake.meetings()[1]
+    assert (row["start_at"], row["end_at"]) == (MARCH, MARCH + timedelta(minutes=30))
+
+
 # --- summary rows
 
 
@@ -435,6 +455,30 @@ def test_o1_members_of_nested_groups_even_round_in_circles(lake):
     export(lake, Message_v1=[received()], GroupMembers_v0=rows)
     members = lake.source.read_directory(["G1"]).group_members.to_pylist()
     assert {(row["group_id"], row["user_id"]) for row in members} == {("G1", make.oid(ANA)), ("G1", make.oid(BEN))}
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ['{"id": "', "no JSON", json.dumps({"pObjectId": "g1"}), json.dumps({"id": make.oid(BEN)})],
+    ids=["cut", "garbage", "no member", "no group"],
+)
+def test_o1_a_damaged_row_of_group_members_stops_the_run(lake, damaged):
+    """Whoever stood there would be read although they opted out."""
+    export(lake, Message_v1=[received()])
+    add(lake, "members.json", lines(_member("g1", make.oid(ANA)), damaged), "GroupMembers_v0")
+    with pytest.raises(BadInput, match=r"GroupMembers_v0/members\.json.*export it again"):
+        lake.source.read_directory(["g1"])
+
+
+@pytest.mark.parametrize("encoding", ["cut", "utf-16"])
+def test_a_damaged_list_of_users_stops_the_run(lake, encoding):
+    """Nothing would be collected of those who are missing, and nobody told."""
+    rows = lines(make.user(ANA), make.user(BEN))
+    export(lake, Message_v1=[received()])
+    shutil.rmtree(lake.export / "User_v1")
+    add(lake, "users.json", rows[:-20].encode() if encoding == "cut" else rows.encode(encoding), "User_v1")
+    with pytest.raises(BadInput, match=r"User_v1/users\.json.*export it again"):
+        lake.source.read_directory([])
 
 
 def test_o1_a_configured_group_stops_the_run_when_the_export_has_no_group_members(lake):

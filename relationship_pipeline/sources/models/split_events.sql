@@ -4,6 +4,7 @@
 -- are rejected.
 -- Columns: STAGED_MEETING and `bucket`, as in split_messages. Enums lose their decoration
 -- (`microsoft.graph.responseType'accepted'`); times in a zone that has neither a Windows nor an IANA name are rejected.
+-- A time with an offset of its own needs no zone.
 with lines as (
     select *
     from read_json(
@@ -45,10 +46,16 @@ timed as (
                 || regexp_extract(a.status.response, '([A-Za-z]+)''?$', 1)[2:]
             }
         ) as attendees,
-        coalesce(nullif("start".timezone, ''), 'UTC') as start_zone,
-        coalesce(nullif("end".timezone, ''), 'UTC') as end_zone,
-        try_cast("start".datetime as timestamp) as start_clock,
-        try_cast("end".datetime as timestamp) as end_clock,
+        case
+            when regexp_matches("start".datetime, 'T.*[+-][0-9]{2}(:?[0-9]{2})?$') then 'UTC'
+            else coalesce(nullif("start".timezone, ''), 'UTC')
+        end as start_zone,
+        case
+            when regexp_matches("end".datetime, 'T.*[+-][0-9]{2}(:?[0-9]{2})?$') then 'UTC'
+            else coalesce(nullif("end".timezone, ''), 'UTC')
+        end as end_zone,
+        try_cast("start".datetime as timestamptz) at time zone 'UTC' as start_clock,
+        try_cast("end".datetime as timestamptz) at time zone 'UTC' as end_clock,
         start_clock at time zone 'UTC' as rough_start,
         coalesce(isallday, false) as is_all_day,
         coalesce(iscancelled, false) as is_cancelled,
