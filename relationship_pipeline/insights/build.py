@@ -315,9 +315,7 @@ def _score_pairs(window: Window, bench: Workbench) -> None:
     constants = {**half_lives, "meeting": DEFAULT_CONSTANTS.meeting}
     bench.table("lone_days")
     for pairs in _pair_slices(window, TIED_TYPES):
-        bench.table("pair_sums", since=window.since, as_of=window.as_of, **pairs, **constants)
-        bench.append("scored_pairs", as_of=window.as_of)
-        bench.drop("pair_sums")
+        bench.append("scored_pairs", over="pair_sums", since=window.since, as_of=window.as_of, **pairs, **constants)
 
 
 def _slices(window: Window) -> int:

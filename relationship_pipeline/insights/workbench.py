@@ -59,9 +59,13 @@ class Workbench:
         """Compute a model and keep its rows."""
         self.engine.sql(sql(self.package, name), params=parameters or None).create(alias or name)
 
-    def append(self, name: str, **parameters: Any) -> None:
-        """Add a model's rows to the table of its name, which the first call makes."""
-        rows = self.engine.sql(sql(self.package, name), params=parameters or None)
+    def append(self, name: str, *, over: str | None = None, **parameters: Any) -> None:
+        """Add a model's rows to the table of its name, which the first call makes. `over`: a model that it alone reads,
+        whose rows pass to it without being kept; the parameters are those of both."""
+        query = sql(self.package, name)
+        if over is not None:
+            query = f"with {identifier(over)} as ({sql(self.package, over)}) select * from ({query})"  # noqa: S608
+        rows = self.engine.sql(query, params=parameters or None)
         if self.engine.execute("select 1 from duckdb_tables() where table_name = $name", {"name": name}).fetchall():
             rows.insert_into(name)
         else:
