@@ -80,9 +80,10 @@ def run_months(settings: Settings, months: list[str]) -> None:
         f"{len(outcome.landed)} of {len(months)} months landed; insights {'published' if outcome.published else 'not published'}"
     )
     if outcome.failed:
-        raise PipelineError(
-            "; ".join(f"{what}: {why.removeprefix(f'{what}: ')}" for what, why in outcome.failed.items())
-        )
+        failed: dict[str, list[str]] = {}
+        for what, why in outcome.failed.items():
+            failed.setdefault(why, []).append(what)
+        raise PipelineError("; ".join(f"{', '.join(names)}: {why}" for why, names in failed.items()))
 
 
 @click.command()

@@ -59,7 +59,8 @@ def _carrier(settings: Settings, report: Callable[[str], None]) -> Iterator[_Car
 
 
 def backfill(settings: Settings, months: Sequence[str], report: Callable[[str], None]) -> Outcome:
-    """Collect each month in a run of its own, then derive and publish once. A month that fails does not stop the others.
+    """Collect each month in a run of its own, then, if any landed, derive and publish once. A month that fails does not
+    stop the others.
 
     `report` takes progress lines; `month …` when a month ends.
     """
@@ -74,11 +75,13 @@ def backfill(settings: Settings, months: Sequence[str], report: Callable[[str], 
             report(f"collecting {month}")
             failure = carrier.run("backfill_year", partition_key=month)
             if failure:
-                outcome.failed[month] = failure
-                report(f"month {month} failed: {failure}")
+                outcome.failed[month] = failure.removeprefix(f"{month}: ")
+                report(f"month {month} failed: {outcome.failed[month]}")
             else:
                 outcome.landed.append(month)
                 report(f"month {month} landed")
+        if not outcome.landed:
+            return outcome
         report("deriving and publishing")
         failure = carrier.run("build_insights")
         if failure:

@@ -91,7 +91,11 @@ def _rows(path: Path) -> Iterator[Row]:
 
 def _csv_rows(path: Path) -> Iterator[Row]:
     text = path.read_bytes().decode("utf-8-sig")
-    for row in csv.DictReader(io.StringIO(text, newline="")):
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    header = reader.fieldnames or []
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        raise BadInput(f"the CRM file {path.name} does not separate its columns by commas; save it again as CSV UTF-8")
+    for row in reader:
         yield {_name(key): _text(value) for key, value in row.items() if isinstance(key, str)}
 
 

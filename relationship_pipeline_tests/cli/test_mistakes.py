@@ -68,6 +68,25 @@ def test_a_missing_dataset_folder_is_named(tmp_path: Path) -> None:
     assert "Message_v1" in refuse("backfill", **environment)
 
 
+def test_a_file_that_fails_every_month_is_named_once_and_nothing_is_published(layout: Layout, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    write_export(folder, User_v1=[user("ada@contoso.com")])
+    (folder / "Message_v1").mkdir()
+    (folder / "Message_v1" / "mail.json.gz").write_bytes(b"\x1f\x8b\x08 cut off")
+    environment = {
+        **EXPORT,
+        "RELATIONSHIP_DATA_CONNECT_DIR": str(folder),
+        "RELATIONSHIP_AS_OF": "2026-03-01T00:00:00Z",
+    }
+    succeed("consent", "provide", "--admin", "someone", **environment)
+    done = run("backfill", "--from", "2026-01", "--to", "2026-02", **environment)
+    assert done.returncode == 1
+    assert "0 of 2 months landed; insights not published" in done.stdout
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: 2026-01, 2026-02: Message_v1/mail.json.gz cannot be read whole")
+    assert line.count("mail.json.gz") == 1
+
+
 def test_a_missing_export_folder_is_named(tmp_path: Path) -> None:
     environment = {**EXPORT, "RELATIONSHIP_DATA_CONNECT_DIR": str(tmp_path / "nowhere")}
     succeed("consent", "provide", "--admin", "someone", **environment)

@@ -136,6 +136,19 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path):
         read_crm_files(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"leadid;fullname\nle1;Dora\n", "separate its columns by commas"),
+        ("leadid,fullname\nle1,Dorothée\n".encode("cp1252"), "not UTF-8"),
+    ],
+)
+def test_a_file_as_spreadsheets_save_it_elsewhere_is_named_in_one_line(tmp_path, content, complaint):
+    (tmp_path / "leads.csv").write_bytes(content)
+    with pytest.raises(BadInput, match=rf"leads\.csv.*{complaint}"):
+        read_crm_files(tmp_path)
+
+
 def test_a_kind_in_both_forms_is_refused(tmp_path):
     for name in ("leads.csv", "leads.parquet"):
         (tmp_path / name).write_text("leadid\n")
