@@ -249,6 +249,7 @@ def _stored_rows(context: BuildContext, paths: list[Path]) -> Iterator[Workbench
 
 
 def _holds_all_stored(bench: Workbench, table: str) -> bool:
-    """`table`: a name of this module."""
-    missing = bench.engine.execute(f"select count(*) from (select * from stored except all select * from {table})")  # noqa: S608
+    missing = bench.engine.execute(
+        "select count(*) from (select * from stored except all select * from query_table($table))", {"table": table}
+    )
     return missing.fetchall() == [(0,)]

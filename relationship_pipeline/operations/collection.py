@@ -80,7 +80,7 @@ def read_crm(work: Work) -> Mapping[str, int]:
         folder = epoch.tmp / "demo" / "crm"
         write_crm_folder(tenant, folder)
     if settings.crm_dir is not None and not folder.is_dir():
-        work.report("RELATIONSHIP_CRM_DIR names no folder: nothing of a CRM is read")
+        work.report("the setting crm_dir names no folder: nothing of a CRM is read")
     crm = read_crm_files(folder)
     rejected = {f"{kind}: {reason}": count for (kind, reason), count in crm.rejected.items()}
     fence = partial(work.ledger.commit_fence, record.epoch, Purpose.COLLECT)

@@ -195,6 +195,19 @@ def test_a_month_is_counted_anew_when_an_owner_whom_no_mail_names_leaves_the_sco
     assert only(build_all(fewer, AS_OF)["contact_kpis"], contact_email=ANA)["team_minutes"] == 2.5
 
 
+def test_a_colleague_whose_mail_address_is_another_users_is_shown_by_an_address_of_their_own(tmp_path):
+    """N2: not by the Exchange DN, which sorts first."""
+    zed = "zed@contoso.com"
+    mails = email([zed], sender=zed, to=[ANA], at=at(3, 2), message_id="<a@x>")
+    export = write_export(tmp_path / "export", Message_v1=mails, User_v1=[user(MEGAN), user(zed)])
+    context = collect(tmp_path / "data", export, MONTHS, internal_domains=["contoso.com"], as_of=AS_OF)
+    rows = context.people.to_pylist()
+    assert any(row["address"].startswith("x500:") and row["primary_address"] == zed for row in rows)
+    rows = [row | {"primary_address": MEGAN} for row in rows]
+    borrowed = replace(context, people=pa.Table.from_pylist(rows, schema=context.people.schema))
+    assert [row["colleague_email"] for row in build_all(borrowed, AS_OF)["who_knows_whom"]] == [zed]
+
+
 def test_months_in_any_order_give_the_same_tables_and_a_second_build_writes_nothing(lake):
     """B5, B8."""
     mails = [

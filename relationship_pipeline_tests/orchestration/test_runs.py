@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from relationship_pipeline import operations
 from relationship_pipeline.data_dir import prepare
 from relationship_pipeline.domain.consent import ConsentLevel
 from relationship_pipeline.errors import PipelineError
@@ -42,6 +43,16 @@ def test_b1_a_partition_outside_the_window_ends_with_one_line(settings: Settings
     assert "outside the collection window" in outcome.failed["2025-02"]
     assert outcome.landed == [MONTHS[0]]
     assert outcome.published
+
+
+def test_a_crm_folder_that_is_not_there_is_said(settings: Settings, tmp_path: Path) -> None:
+    provide_consent(settings, "someone", ConsentLevel.IDENTIFIABLE, ())
+    said: list[str] = []
+    rows = operations.read_crm(
+        operations.Work(settings.model_copy(update={"crm_dir": tmp_path / "nowhere"}), said.append)
+    )
+    assert said == ["the setting crm_dir names no folder: nothing of a CRM is read"]
+    assert set(rows.values()) == {0}
 
 
 def test_another_dagster_home_is_refused_in_one_line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

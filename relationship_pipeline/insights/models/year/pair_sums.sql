@@ -5,7 +5,7 @@
 -- A day with emails and meetings counts once: it is taken off again. So do days that only emails received in another month
 -- tell of.
 -- sum_no_overflow: DuckDB's sum of a bigint is a hugeint, at nearly twice the cost; 2^63 is a year of 23,000 emails of one
--- pair a day. Counts are summed two in one number, the second from bit 31 on, for each sum costs a tenth of all of them.
+-- pair a day. Counts are summed two in one number, the second from bit 31 on, for each sum costs a twentieth of all.
 -- grain: (record_type, record_key, user_key). inputs: email_pairs, meeting_pairs, shared_days,
 --   lone_days.
 -- parameters: $record_type, $first_key, $last_key (the records to do: sums of a slice fit the processor's cache, those of a
