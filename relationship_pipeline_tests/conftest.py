@@ -14,6 +14,7 @@ hypothesis.settings.register_profile("suite", deadline=None)  # tests share two 
 hypothesis.settings.load_profile("suite")
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of interpreters start: the first compiles for all
+os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide output that nobody flushed
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

@@ -462,8 +462,9 @@ def _meetings(draw, colleagues, contacts):
 
 
 @st.composite
-def _crm(draw, colleagues, contacts):
-    """A small CRM: two accounts, contacts (one with two addresses), an opportunity, a lead, stakeholders and calls."""
+def _crm(draw, colleagues, contacts, messages, events):
+    """A small CRM: two accounts, contacts (one with two addresses), an opportunity, a lead, stakeholders, calls, and what
+    some of the emails and meetings are regarding, whoever took part."""
     owner, member = draw(st.sampled_from(colleagues)), draw(st.sampled_from(colleagues))
     calls = draw(
         st.lists(
@@ -477,6 +478,8 @@ def _crm(draw, colleagues, contacts):
             max_size=3,
         )
     )
+    message_ids = sorted({row["internetMessageId"] for row in messages if row["internetMessageId"]})
+    occurrences = sorted({(row["iCalUId"], row["start"]["dateTime"].rstrip("Z") + "Z") for row in events})
     state, closed_at = draw(
         st.sampled_from([(0, None), (0, None), (0, "2020-01-01T00:00:00Z"), (1, None), (2, "2022-01-01T00:00:00Z")])
     )
@@ -547,7 +550,27 @@ def _crm(draw, colleagues, contacts):
             }
             for number, (colleague, contact, outgoing, minutes, (record, record_type)) in enumerate(calls)
         ],
+        "emails": [
+            {"activityid": f"em{number}", "messageid": message_id} | draw(_regarding)
+            for number, message_id in enumerate(draw(_some(message_ids)))
+        ],
+        "appointments": [
+            {"activityid": f"ap{number}", "globalobjectid": uid, "scheduledstart": start} | draw(_regarding)
+            for number, (uid, start) in enumerate(draw(_some(occurrences)))
+        ],
     }
+
+
+_regarding = st.sampled_from(
+    [
+        {"_regardingobjectid_value": "op1", "regarding_type": "opportunity"},
+        {"_regardingobjectid_value": "le1", "regarding_type": "lead"},
+    ]
+)
+
+
+def _some(values):
+    return st.lists(st.sampled_from(values), max_size=3) if values else st.just([])
 
 
 @st.composite
@@ -584,7 +607,7 @@ def tenants(draw, *, with_crm=False, max_emails=12, max_meetings=4):
                 for name in FOLDERS
             ],
         },
-        crm=draw(_crm(colleagues, contacts)) if with_crm else {},
+        crm=draw(_crm(colleagues, contacts, messages, events)) if with_crm else {},
         pascal=draw(st.sampled_from([(), ("CalendarView_v0", "MailFolder_v0")])),
         compress=draw(st.booleans()),
     )

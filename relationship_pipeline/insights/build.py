@@ -29,6 +29,7 @@ from relationship_pipeline.insights.crm_people import all_addresses
 from relationship_pipeline.insights.crm_records import crm_digest, register_crm
 from relationship_pipeline.insights.identification import identification
 from relationship_pipeline.insights.interactions import refresh_month
+from relationship_pipeline.insights.regarding import open_listed
 from relationship_pipeline.insights.stored import STORED
 from relationship_pipeline.insights.window import Window, open_window
 from relationship_pipeline.insights.workbench import Workbench, models_digest
@@ -198,7 +199,7 @@ def _settings_digest(context: BuildContext) -> str:
 def _prepare_kpis(context: BuildContext, window: Window, bench: Workbench) -> Prepared:
     as_of = window.as_of
     _open_people(context, window, bench)
-    count_crm(window, bench)
+    _count_crm(context, window, bench)
     bench.table("records")
     bench.table("valid_border_replies", since=window.since)
     bench.table("tangled_replies")
@@ -360,11 +361,12 @@ def _open_people(context: BuildContext, window: Window, bench: Workbench) -> Non
     register_crm(bench, context, window.crm, frozenset(sides["outside"]), frozenset(sides["hidden"]))
 
 
-def count_crm(window: Window, bench: Workbench) -> None:
-    """Opportunities and leads over the window, and calls of all records: `crm_days`, `crm_records`, `crm_pairs`,
-    `crm_people`, `crm_next_meetings`, and the replies and conversations of all records."""
+def _count_crm(context: BuildContext, window: Window, bench: Workbench) -> None:
+    """Opportunities and leads over the window, and of other records calls and what else is regarding them: `crm_days`,
+    `crm_pairs`, `crm_people`, `crm_next_meetings`, and the replies and conversations of all records."""
     bench.table("crm_calls", since=window.since, as_of=window.as_of)
     bench.table("crm_regarding")
+    open_listed(context, window, bench)
     bench.view("crm_activities")
     for name in ("crm_links", "crm_days", "crm_pairs", "crm_people", "crm_threads", "crm_replies", "crm_next_meetings"):
         bench.table(name)

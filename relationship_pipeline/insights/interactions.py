@@ -25,6 +25,7 @@ from relationship_pipeline.insights.month import (
     TAIL,
     MonthFiles,
     UsedOfNeighbours,
+    attach_emails,
     bound,
     derive,
     join_neighbours,
@@ -216,7 +217,9 @@ def _used_now(context: BuildContext, lake: LakeMonth) -> UsedOfNeighbours:
     with context.engine() as engine:
         start = month_start(lake.month)
         bound(engine, start, month_end(lake.month))
-        return join_neighbours(Workbench(engine, MODELS), lake.files, start)
+        bench = Workbench(engine, MODELS)
+        attach_emails(bench, lake.files)
+        return join_neighbours(bench, lake.month, start)
 
 
 def _same_identities(context: BuildContext, paths: list[Path], who: Identification) -> bool:

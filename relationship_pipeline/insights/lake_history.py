@@ -14,6 +14,7 @@ from relationship_pipeline.insights.interactions import lake_month
 from relationship_pipeline.insights.month import (
     MODELS,
     MonthFiles,
+    attach_emails,
     bound,
     count_meetings,
     identify,
@@ -21,7 +22,7 @@ from relationship_pipeline.insights.month import (
     open_emails,
     open_meetings,
 )
-from relationship_pipeline.insights.workbench import Workbench
+from relationship_pipeline.insights.workbench import Workbench, scratch
 from relationship_pipeline.lake.engine import sql
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def lake_history(context: BuildContext) -> Iterator[LakeHistory]:
             lake = lake_month(context, month)
             lake.verify(context.layout)
             files = lake.files
-            with _month_bench(engine) as bench:
+            with scratch(engine, MODELS) as bench:
                 _add_messages(bench, files, who)
-            with _month_bench(engine) as bench:
+            with scratch(engine, MODELS) as bench:
                 _add_meetings(bench, files, who)
         yield LakeHistory(engine, engine.table("history.messages"), engine.table("history.meetings"))
 
@@ -65,24 +66,11 @@ def _collected_months(context: BuildContext) -> list[str]:
     return sorted({folder.name.removeprefix("month=") for folder in folders})
 
 
-@contextmanager
-def _month_bench(engine: duckdb.DuckDBPyConnection) -> Iterator[Workbench]:
-    """A workbench on the same engine whose tables go when the month is done."""
-    with engine.cursor() as session:
-        session.execute("set TimeZone = 'UTC'").fetchall()
-        session.execute("create schema month").fetchall()
-        try:
-            session.execute("use month").fetchall()
-            yield Workbench(session, MODELS)
-        finally:
-            session.execute("use main").fetchall()
-            session.execute("drop schema month cascade").fetchall()
-
-
 def _add_messages(bench: Workbench, files: MonthFiles, who: Identification) -> None:
     start = month_start(files.month)
     bound(bench.engine, start, month_end(files.month))
-    join_neighbours(bench, files, start)
+    attach_emails(bench, files)
+    join_neighbours(bench, files.month, start)
     open_emails(bench)
     bench.table("email_addresses", alias="month_addresses")
     who.find_sides(bench)

@@ -73,7 +73,8 @@ def derive(
     bound(engine, lo, hi)
     used = NOTHING_USED
     if emails:
-        used = join_neighbours(bench, files, lo)
+        attach_emails(bench, files)
+        used = join_neighbours(bench, files.month, lo)
         open_emails(bench)
         bench.table("email_addresses")
     bench.attach("month_meetings", files.meetings, schemas.MEETINGS)
@@ -136,13 +137,17 @@ def _derive_emails(bench: Workbench, month: str, write: Write) -> None:
     write(bench, "email_pairs", "pairs", {"month_end": month_end(month)})
 
 
-def join_neighbours(bench: Workbench, files: MonthFiles, lo: datetime) -> UsedOfNeighbours:
-    """Tables `settled_keys`, `settled_copies`, `late_copies` and `border_copies`: where the month's emails and its
-    neighbours' meet."""
-    start = month_start(files.month)
+def attach_emails(bench: Workbench, files: MonthFiles) -> None:
+    """Views `month_rows`, `before_rows` and `after_rows`: the lake's emails of the month and its neighbours."""
     bench.attach("month_rows", files.emails, schemas.EMAIL)
     bench.attach("before_rows", files.emails_before, schemas.EMAIL)
     bench.attach("after_rows", files.emails_after, schemas.EMAIL)
+
+
+def join_neighbours(bench: Workbench, month: str, lo: datetime) -> UsedOfNeighbours:
+    """Tables `settled_keys`, `settled_copies`, `late_copies` and `border_copies`: where the month's emails and its
+    neighbours' meet, from what `attach_emails` names."""
+    start = month_start(month)
     for name in ("month_copies", "before_copies", "after_copies"):
         bench.view(name)
     for name in ("settled_keys", "settled_rows", "settled_copies", "late_rows", "late_copies"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -95,7 +96,25 @@ class Workbench:
         (row,) = self.engine.execute(sql(self.package, name), parameters or None).fetchall()
         return row
 
+    def has_rows(self, name: str) -> bool:
+        return bool(self.engine.table(name).limit(1).fetchall())
+
     def drop(self, *names: str) -> None:
         """Free the rows of tables that no later model reads."""
         for name in names:
             self.engine.execute(f"drop table {identifier(name)}").fetchall()
+
+
+@contextmanager
+def scratch(engine: duckdb.DuckDBPyConnection, package: str) -> Iterator[Workbench]:
+    """A workbench on the same engine that begins empty and whose tables go at the end; those of the engine itself are in
+    schema `main`."""
+    with engine.cursor() as session:
+        session.execute("set TimeZone = 'UTC'").fetchall()
+        session.execute("create schema scratch").fetchall()
+        try:
+            session.execute("use scratch").fetchall()
+            yield Workbench(session, package)
+        finally:
+            session.execute("use main").fetchall()
+            session.execute("drop schema scratch cascade").fetchall()

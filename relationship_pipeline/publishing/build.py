@@ -134,7 +134,7 @@ def main() -> int:
     except (duckdb.Error, OSError) as error:
         full = "No space left" in str(error) or "File too large" in str(error)
         Path(order.target).unlink(missing_ok=True)
-        sys.stderr.write(type(error).__name__)
+        print(type(error).__name__, file=sys.stderr)
         return EXIT_DISK_FULL if full else EXIT_FAILED
     sys.stdout.buffer.write(msgspec.json.encode(rows))
     sys.stdout.flush()
@@ -143,5 +143,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     status = main()
+    # os._exit, for the thread still reads stdin; it flushes nothing, and stderr holds back what it is given by pieces.
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(status)

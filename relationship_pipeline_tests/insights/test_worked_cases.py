@@ -174,6 +174,64 @@ def test_what_a_stranger_to_an_account_took_part_in_counts_for_it_where_the_crm_
     assert only(tables["account_kpis"], account_id="ac1")["emails_sent"] == 1
 
 
+def regarding(kind, record, *, messages=(), meetings=()):
+    named = {"_regardingobjectid_value": record, "regarding_type": kind}
+    return {
+        "emails": [{"messageid": message_id} | named for message_id in messages],
+        "appointments": [{"globalobjectid": uid, "scheduledstart": start} | named for uid, start in meetings],
+    }
+
+
+def between_megan_and_a_stranger():
+    dora = "dora@x.example"
+    mails = [
+        *email([MEGAN, ALEX], sender=dora, to=[MEGAN], cc=[ALEX], at=at(3, 3), conversation="c", message_id="<q@x>"),
+        *email([MEGAN], sender=MEGAN, to=[dora], at=at(3, 3, 11), conversation="c", message_id="<a@x>"),
+        *email([MEGAN], sender=MEGAN, to=[dora], at=at(3, 4), message_id="<not-listed@x>"),
+    ]
+    events = meeting([MEGAN], organizer=MEGAN, attendees=[(dora, "accepted")], start=at(3, 8), minutes=30, uid="met")
+    return mails, events
+
+
+LISTED = {"messages": ["<q@x>", "<a@x>"], "meetings": [("met", "2025-03-08T09:00:00Z")]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "record", "table", "key"),
+    [
+        ("opportunity", "op1", "opportunity_kpis", {"opportunity_id": "op1"}),
+        ("account", "ac1", "account_kpis", {"account_id": "ac1"}),
+        ("contact", "co2", "contact_kpis", {"contact_email": BERT}),
+    ],
+)
+def test_what_is_regarding_a_record_counts_for_it_whoever_took_part(lake, kind, record, table, key):
+    """Section 6: the sender is nobody's contact in the CRM."""
+    crm = CRM_ROWS | regarding(kind, record, **LISTED)
+    tables = build_all(lake(*between_megan_and_a_stranger(), crm=crm), AS_OF)
+    row = only(tables[table], **key)
+    assert (row["emails_received"], row["emails_sent"], row["meetings_sent"]) == (1, 1, 1)
+    assert (row["replies_by_us"], row["median_response_hours_by_us"]) == (1, 2.0)
+    assert (row["conversations_started_by_us"], row["conversations_started_by_them"]) == (0, 1)
+    assert only(tables["contact_kpis"], contact_email="dora@x.example")["emails_sent"] == 2
+
+
+def test_what_the_crm_begins_or_ceases_to_list_counts_at_the_next_build(lake):
+    context = lake(*between_megan_and_a_stranger(), crm=CRM_ROWS)
+    build_all(context, AS_OF)
+    listing = lake(crm=CRM_ROWS | regarding("opportunity", "op1", **LISTED), root="elsewhere").crm
+    for crm, wanted in ((listing, 1), (context.crm, 0)):
+        row = only(build_all(replace(context, crm=crm), AS_OF)["opportunity_kpis"], opportunity_id="op1")
+        assert (row["emails_received"] or 0, row["meetings_sent"] or 0) == (wanted, wanted)
+
+
+def test_what_is_regarding_a_record_outside_the_window_does_not_count(lake):
+    """N5."""
+    crm = CRM_ROWS | regarding("opportunity", "op1", **LISTED)
+    tables = build_all(lake(*between_megan_and_a_stranger(), crm=crm), at(3, 3, 10))
+    row = only(tables["opportunity_kpis"], opportunity_id="op1")
+    assert (row["emails_received"], row["emails_sent"], row["meetings_sent"]) == (1, 0, 0)
+
+
 def test_a_month_that_was_not_read_for_meetings_is_partial(lake):
     """B2."""
     context = lake(email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 2), message_id="<a@x>"), months=every_month())

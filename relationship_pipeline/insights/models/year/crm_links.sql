@@ -1,7 +1,7 @@
 -- Which activity counts for which record (product.md 6): between the people who count on both sides, or because the CRM
 -- says it is regarding the record. The primary contact of an opportunity's account counts only in what is regarding it,
--- and then only with somebody of the team. Contacts and accounts are here with their calls; their emails and meetings are
--- counted by month.
+-- and then only with somebody of the team. Contacts and accounts are here with their calls and with what is regarding them
+-- but was between others; their own emails and meetings are counted by month.
 -- grain: (record_type, record_id, activity). inputs: crm_activities, crm_sides(record_type, record_id, contact,
 --   only_if_regarding), crm_teams(record_type, record_id, team: null where anybody in scope counts), contact_accounts,
 --   crm_regarding(activity, kind, record_type, record_id).
@@ -29,7 +29,11 @@ named_pairs as (
 ),
 
 counted_by_month as (
-    select 'account' as record_type, memberships.account_id as record_id, people.activity, people.kind
+    select 'contact' as record_type, contact as record_id, activity, kind
+    from people
+    where kind <> 'phone_call'
+    union all
+    select 'account', memberships.account_id, people.activity, people.kind
     from people
     inner join (select contact, unnest(accounts) as account_id from contact_accounts) as memberships
         on memberships.contact = people.contact

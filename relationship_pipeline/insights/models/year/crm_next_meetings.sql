@@ -1,5 +1,6 @@
--- Next planned meeting of opportunities and leads. grain: (record_type, record_id).
--- inputs: meeting_links, meeting_people, persons, crm_sides, crm_teams.
+-- Next planned meeting of opportunities and leads, and of any record that the CRM says one is regarding, as crm_links judges
+-- past ones. grain: (record_type, record_id).
+-- inputs: meeting_links, meeting_people, persons, crm_sides, crm_teams, crm_regarding.
 with
 teams as (
     select meeting_people.meeting_key, list(persons.name) as inside
@@ -7,13 +8,56 @@ teams as (
     inner join persons on persons.person = meeting_people.person
     where meeting_people.is_us and meeting_people.answer <> 'declined'
     group by meeting_people.meeting_key
+),
+
+planned as (
+    select
+        meeting_links.meeting_key,
+        any_value(meeting_links.start_at) as start_at,
+        any_value(teams.inside) as inside,
+        list(persons.name) as contacts
+    from meeting_links
+    inner join persons on persons.person = meeting_links.person
+    inner join teams on teams.meeting_key = meeting_links.meeting_key
+    group by meeting_links.meeting_key
+),
+
+sides as (
+    select
+        record_type,
+        record_id,
+        list(contact) filter (where not only_if_regarding) as contacts,
+        list(contact) filter (where only_if_regarding) as primaries
+    from crm_sides
+    group by record_type, record_id
+),
+
+people as (
+    select meeting_key, start_at, inside, unnest(contacts) as contact
+    from planned
+),
+
+named as (
+    select crm_sides.record_type, crm_sides.record_id, people.start_at
+    from people
+    inner join crm_sides on crm_sides.contact = people.contact and not crm_sides.only_if_regarding
+    inner join crm_teams on crm_teams.record_type = crm_sides.record_type and crm_teams.record_id = crm_sides.record_id
+    where list_has_any(people.inside, crm_teams.team)
+),
+
+regarding as (
+    select crm_regarding.record_type, crm_regarding.record_id, planned.start_at
+    from crm_regarding
+    inner join planned on crm_regarding.kind = 'meeting' and crm_regarding.activity = planned.meeting_key::varchar
+    left join crm_teams
+        on crm_teams.record_type = crm_regarding.record_type and crm_teams.record_id = crm_regarding.record_id
+    left join sides on sides.record_type = crm_regarding.record_type and sides.record_id = crm_regarding.record_id
+    where
+        coalesce(list_has_any(planned.inside, crm_teams.team), true)
+        or coalesce(list_has_any(planned.contacts, sides.contacts), false)
+        or not coalesce(list_has_any(planned.contacts, sides.primaries), false)
 )
 
-select crm_sides.record_type, crm_sides.record_id, min(meeting_links.start_at) as next_meeting_at
-from meeting_links
-inner join persons on persons.person = meeting_links.person
-inner join crm_sides on crm_sides.contact = persons.name and not crm_sides.only_if_regarding
-inner join crm_teams on crm_teams.record_type = crm_sides.record_type and crm_teams.record_id = crm_sides.record_id
-inner join teams on teams.meeting_key = meeting_links.meeting_key
-where len(list_intersect(teams.inside, crm_teams.team)) > 0
-group by crm_sides.record_type, crm_sides.record_id
+select record_type, record_id, min(start_at) as next_meeting_at
+from (select * from named union all select * from regarding)
+group by record_type, record_id

@@ -22,4 +22,4 @@ union
 select said.activity, said.kind, 'contact', crm_contact_ids.contact
 from said
 inner join crm_contact_ids on crm_contact_ids.contact_id = said.regarding_id
-where said.regarding_type = 'contact' and said.kind = 'phone_call'
+where said.regarding_type = 'contact' and said.activity is not null

@@ -1,4 +1,4 @@
--- N8 for opportunities and leads. grain: question (record_type, record_id, activity). inputs: crm_threads.
+-- N8 for the emails of crm_links. grain: question (record_type, record_id, activity). inputs: crm_threads.
 with
 answers as (
     select record_type, record_id, thread, not by_us as question_by_us, happened_at, min(activity) as activity

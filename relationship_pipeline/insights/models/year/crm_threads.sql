@@ -1,5 +1,5 @@
--- Emails of opportunities and leads that can be question or answer (N8). grain: (record_type, record_id, activity).
+-- Emails of crm_links that can be question or answer (N8). grain: (record_type, record_id, activity).
 -- inputs: crm_links.
 select record_type, record_id, activity, thread, by_us, happened_at
 from crm_links
-where kind = 'email' and not is_bulk and record_type in ('opportunity', 'lead')
+where kind = 'email' and not is_bulk
