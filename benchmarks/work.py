@@ -102,6 +102,29 @@ def look_up(work: Work, count: str) -> dict[str, Any]:
     }
 
 
+def export(work: Work, target: str) -> dict[str, Any]:
+    """Write the whole contact graph to a file."""
+    from relationship_pipeline.publishing.export import export_graph
+
+    counts: dict[str, int] = {}
+    return {**_timed(lambda: counts.update(export_graph(work.settings.layout, Path(target), ROLE))), **counts}
+
+
+def paths(work: Work, count: str) -> dict[str, Any]:
+    """Who knows a contact, with warm paths from a colleague: `count` pairs of both, the first not counted. Milliseconds."""
+    from relationship_pipeline.publishing.who_knows import who_knows
+
+    with open_published(current_epoch(work.settings.layout), ROLE) as connection:
+        pairs = connection.execute(PAIRS, [int(count) + 1]).fetchall()
+    found, times = 0, []
+    for contact, colleague in pairs:
+        started = time.perf_counter()
+        answer = who_knows(work.settings.layout, contact, ROLE, from_colleague=colleague)
+        times.append((time.perf_counter() - started) * 1e3)
+        found += len(answer.paths)
+    return {"median_ms": statistics.median(times[1:]), "worst_ms": max(times[1:]), "paths": found}
+
+
 def erase(work: Work) -> dict[str, Any]:
     """Withdraw the consent, and delete until VERIFIED."""
     from relationship_pipeline.erasure.run import withdraw
@@ -133,6 +156,12 @@ def scan(work: Work) -> dict[str, Any]:
 
 
 LOOK_UP = "select * from contact_kpis where contact_email = $1"
+PAIRS = """
+select contacts.node_id, colleagues.node_id
+from (select node_id from graph_nodes where kind = 'contact' order by hash(node_id) limit $1) as contacts
+positional join (select node_id from graph_nodes where kind = 'colleague' order by hash(node_id) limit $1) as colleagues
+where contacts.node_id is not null and colleagues.node_id is not null
+"""
 ROLE = "salesperson"
 
 
@@ -161,6 +190,8 @@ PIECES: dict[str, Callable[..., dict[str, Any]]] = {
     "insights": insights,
     "refresh": refresh,
     "look_up": look_up,
+    "export": export,
+    "paths": paths,
     "erase": erase,
     "scan": scan,
 }

@@ -83,26 +83,25 @@ def test_millions_of_edges_are_exported_in_flat_memory(tmp_path: Path) -> None:
     made = tenant(tmp_path, {})
     with duckdb.connect(str(database_path(made.epoch.published, "salesperson"))) as connection:
         fill_large_graph(connection)
-    for name, most_seconds in (("graph.parquet", 30), ("graph.graphml", 90)):
+    for name in ("graph.parquet", "graph.graphml"):
         said = subprocess.run(
             [sys.executable, "-c", EXPORT, str(made.layout.root), str(tmp_path / name)],
             capture_output=True,
             check=True,
         )
-        seconds, peak_mib, edges = json.loads(said.stdout)
-        print({"file": name, "seconds": seconds, "peak_mib": peak_mib, "edges": edges})
-        assert (edges, seconds < most_seconds, peak_mib < 400) == (3_200_000, True, True)
+        peak_mib, edges = json.loads(said.stdout)
+        print({"file": name, "peak_mib": peak_mib, "edges": edges})
+        assert (edges, peak_mib < 400) == (3_200_000, True)
 
 
 EXPORT = """
-import json, re, sys, time
+import json, re, sys
 from pathlib import Path
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.publishing.export import export_graph
-begun = time.perf_counter()
 counts = export_graph(Layout(Path(sys.argv[1])), Path(sys.argv[2]))
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
-print(json.dumps([time.perf_counter() - begun, peak, counts["edges"]]))
+print(json.dumps([peak, counts["edges"]]))
 """
 
 
