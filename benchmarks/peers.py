@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -168,31 +168,83 @@ def duckdb_pairs(*files: str) -> dict[str, Any]:
     return {"pair_days": counts[0], "participants": counts[1]} if counts else {}
 
 
-def polars_ties(domain: str, as_of: str, *files: str) -> dict[str, Any]:
+def polars_contact_ties(domain: str, as_of: str, *files: str) -> dict[str, Any]:
     """The five strongest colleagues of every outside contact, by emails discounted with a half-life of 30 days, straight
     from the emails of all months: Polars, lazy and streaming."""
     import polars as pl
 
-    inside = "@" + domain
-    contact_is_sender = pl.col("person").str.ends_with(inside)
+    across = _polars_named(as_of, files).filter(_inside(domain, "from_address") != _inside(domain, "person"))
+    ties = _polars_strongest(_polars_across(across, domain), "contact")
+    return {"contacts": ties.collect(engine="streaming").height, "polars": pl.__version__}
+
+
+def polars_ties(domain: str, as_of: str, *files: str) -> dict[str, Any]:
+    """Of the same emails all ties that who knows whom and the graph are made of: the five strongest colleagues of every
+    contact and of every account (here the contact's domain), and the ties among colleagues."""
+    import polars as pl
+
+    named = _polars_named(as_of, files)
+    across = _polars_across(
+        named.filter(_inside(domain, "from_address") != _inside(domain, "person")), domain
+    ).with_columns(account=pl.col("contact").str.split("@").list.last())
+    among = (
+        named.filter(_inside(domain, "from_address") & _inside(domain, "person"))
+        .select(
+            one=pl.min_horizontal("from_address", "person"),
+            two=pl.max_horizontal("from_address", "person"),
+            weight="weight",
+        )
+        .group_by("one", "two")
+        .agg(strength=pl.col("weight").sum(), emails=pl.len())
+    )
+    wanted = [_polars_strongest(across, "contact"), _polars_strongest(across, "account"), among]
+    contacts, accounts, colleagues = pl.collect_all(wanted, engine="streaming")
+    return {"contacts": contacts.height, "accounts": accounts.height, "colleague_pairs": colleagues.height}
+
+
+def _inside(domain: str, column: str) -> Any:
+    import polars as pl
+
+    return pl.col(column).str.ends_with("@" + domain)
+
+
+def _polars_named(as_of: str, files: Iterable[str]) -> Any:
+    """Sender, each recipient, and what the email weighs by its age."""
+    import polars as pl
+
     age = (pl.lit(as_of).str.to_datetime(time_zone="UTC") - pl.col("received_at")).dt.total_seconds() / 86_400
-    ties = (
+    return (
         pl.scan_parquet(list(files))
         .filter((pl.col("copy_rank") == 1) & ~pl.col("is_bulk"))
-        .select("received_at", "from_address", person=pl.concat_list("to_addresses", "cc_addresses"))
-        .explode("person")
-        .filter(pl.col("from_address").str.ends_with(inside) != pl.col("person").str.ends_with(inside))
         .select(
-            contact=pl.when(contact_is_sender).then("from_address").otherwise("person"),
-            colleague=pl.when(contact_is_sender).then("person").otherwise("from_address"),
+            "from_address",
+            person=pl.concat_list("to_addresses", "cc_addresses"),
             weight=pl.lit(0.5).pow(age / 30),
         )
-        .group_by("contact", "colleague")
+        .explode("person")
+    )
+
+
+def _polars_across(named: Any, domain: str) -> Any:
+    import polars as pl
+
+    contact_is_sender = _inside(domain, "person")
+    return named.select(
+        contact=pl.when(contact_is_sender).then("from_address").otherwise("person"),
+        colleague=pl.when(contact_is_sender).then("person").otherwise("from_address"),
+        weight="weight",
+    )
+
+
+def _polars_strongest(across: Any, record: str) -> Any:
+    import polars as pl
+
+    return (
+        across.group_by(record, "colleague")
         .agg(strength=pl.col("weight").sum(), emails=pl.len())
-        .group_by("contact")
+        .group_by(record)
         .agg(pl.struct("colleague", "strength", "emails").top_k_by("strength", 5))
     )
-    return {"contacts": ties.collect(engine="streaming").height}
 
 
 def read_bytes(folder: str) -> dict[str, Any]:
@@ -212,6 +264,7 @@ PEERS: dict[str, Callable[..., dict[str, Any]]] = {
     "dlt_crawl": dlt_crawl,
     "duckdb_pairs": duckdb_pairs,
     "polars_ties": polars_ties,
+    "polars_contact_ties": polars_contact_ties,
     "read_bytes": read_bytes,
 }
 
