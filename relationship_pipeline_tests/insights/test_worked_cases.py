@@ -206,7 +206,7 @@ LISTED = {"messages": ["<q@x>", "<a@x>"], "meetings": [("met", "2025-03-08T09:00
 )
 def test_what_is_regarding_a_record_counts_for_it_whoever_took_part(lake, kind, record, table, key):
     """Section 6: the sender is nobody's contact in the CRM."""
-    crm = CRM_ROWS | regarding(kind, record, **LISTED)
+    crm = CRM_ROWS | regarding(kind, record, **LISTED) | {"phonecalls": [call(1, MEGAN, BERT, regarding="op2")]}
     tables = build_all(lake(*between_megan_and_a_stranger(), crm=crm), AS_OF)
     row = only(tables[table], **key)
     assert (row["emails_received"], row["emails_sent"], row["meetings_sent"]) == (1, 1, 1)

@@ -1,8 +1,13 @@
 -- Emails and meetings that the CRM says are regarding a record and that no month keeps, for no contact or lead of the CRM
 -- took part: to be read from the lake (product.md 6).
 -- grain: activity. inputs: crm_regarding, crm_emails, crm_meetings.
-select distinct activity::uuid as activity
+with
+kept as (
+    select message_key as activity from crm_emails
+    union all
+    select meeting_key from crm_meetings
+)
+
+select distinct try_cast(activity as uuid) as activity
 from crm_regarding
-where
-    kind = 'email' and activity::uuid not in (select message_key from crm_emails)
-    or kind = 'meeting' and activity::uuid not in (select meeting_key from crm_meetings)
+where kind in ('email', 'meeting') and try_cast(activity as uuid) not in (select activity from kept)
