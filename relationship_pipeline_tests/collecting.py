@@ -20,7 +20,7 @@ from relationship_pipeline.layout import Layout
 from relationship_pipeline.schemas import INSTANT
 from relationship_pipeline.settings import Settings
 from relationship_pipeline.sources.base import ReadScope, Staged
-from relationship_pipeline.sources.data_connect import DataConnectSource
+from relationship_pipeline.sources.data_connect.source import DataConnectSource
 
 EPOCH = "e0001-test"
 NOW = datetime(2026, 4, 1, tzinfo=UTC)

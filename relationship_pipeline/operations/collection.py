@@ -200,7 +200,7 @@ def open_source(settings: Settings, epoch: EpochLayout) -> Source:
     """The source that the settings name. A demo is a Graph tenant that lives in the simulator."""
     if settings.source is SourceKind.DATA_CONNECT:
         from relationship_pipeline.insights.accounts import packaged_free_mail
-        from relationship_pipeline.sources.data_connect import DataConnectSource
+        from relationship_pipeline.sources.data_connect.source import DataConnectSource
 
         return DataConnectSource(
             settings.data_connect_folder,

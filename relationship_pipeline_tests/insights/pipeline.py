@@ -20,7 +20,7 @@ from relationship_pipeline.layout import Layout
 from relationship_pipeline.settings import HealthSettings, Settings
 from relationship_pipeline.sources.base import ReadScope
 from relationship_pipeline.sources.crm_files import read_crm_files
-from relationship_pipeline.sources.data_connect import DataConnectSource
+from relationship_pipeline.sources.data_connect.source import DataConnectSource
 
 EPOCH = "epoch-1"
 

@@ -18,7 +18,7 @@ from relationship_pipeline.domain.months import month_range
 from relationship_pipeline.errors import BadInput, ConsentRefused, PipelineError
 from relationship_pipeline.lake.engine import storage_errors
 from relationship_pipeline.sources.base import ReadScope
-from relationship_pipeline.sources.data_connect import STAGE_FOLDER
+from relationship_pipeline.sources.data_connect.split import STAGE_FOLDER
 from relationship_pipeline_tests import factories as make
 from relationship_pipeline_tests.collecting import NOW, SmallLake, balances
 from relationship_pipeline_tests.conftest import SHARED_DATA

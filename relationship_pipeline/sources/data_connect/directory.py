@@ -1,0 +1,106 @@
+"""Users, their addresses and group members from User_v1 and GroupMembers_v0 (N2, O1)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relationship_pipeline.domain.addresses import X500, domain_of, normalize_address
+from relationship_pipeline.errors import BadInput
+from relationship_pipeline.sources.data_connect.files import ExportFile, is_summary, rows
+
+
+@dataclass(frozen=True)
+class DirectoryRows:
+    users: list[dict[str, Any]]
+    addresses: list[dict[str, str]]
+    domains: set[str]
+
+
+def directory_tables(
+    rows: Iterable[dict[str, Any]], opt_out_attribute: str | None, free_mail: frozenset[str]
+) -> DirectoryRows:
+    """Rows of USERS and USER_ADDRESSES, and the internal domains of N2 in file mode."""
+    users: dict[str, dict[str, Any]] = {}
+    owners: dict[str, str] = {}
+    domains: set[str] = set()
+    for row in rows:
+        user_id = str(row.get("id") or row.get("puser") or "").strip().lower()
+        if not user_id:
+            continue
+        proxies = [str(proxy) for proxy in row.get("proxyaddresses") or []]
+        primary = [proxy for proxy in proxies if proxy.startswith("SMTP:")]
+        principal = normalize_address(row.get("userprincipalname"))
+        is_member = str(row.get("usertype") or "").lower() != "guest"
+        texts = (row.get("mail"), *primary, row.get("userprincipalname"), *proxies)
+        known = [normalize_address(text) for text in texts]
+        addresses = [address for address in known if address and not address.startswith(X500)]
+        attributes = row.get("onpremisesextensionattributes") or {}
+        attribute = attributes.get((opt_out_attribute or "").lower())
+        users[user_id] = {
+            "user_id": user_id,
+            "display_name": row.get("displayname"),
+            "primary_address": addresses[0] if addresses else None,
+            "user_principal_name": row.get("userprincipalname"),
+            "is_member": is_member,
+            "account_enabled": row.get("accountenabled") is not False,
+            "mailbox_kind": "user",
+            "opt_out_attribute": None if attribute is None else str(attribute),
+            "is_gone": False,
+        }
+        for address in known:
+            if address:
+                owners.setdefault(address, user_id)
+        if is_member:
+            own = [principal, *(normalize_address(proxy) for proxy in primary)]
+            domains |= {domain_of(address) for address in own if address and not address.startswith(X500)}
+    return DirectoryRows(
+        users=[users[user_id] for user_id in sorted(users)],
+        addresses=[{"address": address, "user_id": owners[address]} for address in sorted(owners)],
+        domains=domains - free_mail,
+    )
+
+
+def group_members(files: list[ExportFile], group_ids: Collection[str]) -> list[dict[str, str]]:
+    if not group_ids:
+        return []
+    if not files:
+        raise BadInput(
+            "opt-out or scope groups are set but the export has no GroupMembers_v0; add that dataset to the copy "
+            "activity, or take the groups out"
+        )
+    members: dict[str, set[str]] = {}
+    for file in files:
+        for row in rows(file):
+            if is_summary(row):
+                continue
+            group = row.get("groupid") or row.get("pobjectid") or row.get("puser")
+            if not group or not row.get("id"):
+                raise BadInput(f"{file.title} has a row without the id of group or member; export it again")
+            members.setdefault(str(group).lower(), set()).add(str(row["id"]).lower())
+    wanted = {group: group.strip().lower() for group in sorted(set(group_ids))}
+    missing = [key for key in wanted.values() if key not in members]
+    if missing:
+        raise BadInput(
+            f"GroupMembers_v0 does not list {len(missing)} of the {len(wanted)} groups that opt-outs or scope "
+            "name; export those groups too, or take them out (`relationship-pipeline opt-out list`)"
+        )
+    return [
+        {"group_id": group, "user_id": member}
+        for group, key in wanted.items()
+        for member in sorted(_all_below(key, members))
+    ]
+
+
+def _all_below(group: str, members: Mapping[str, set[str]]) -> set[str]:
+    """Members of a group and of the groups in it, groups themselves left out."""
+    seen, waiting, people = {group}, [group], set()
+    while waiting:
+        for member in members[waiting.pop()]:
+            if member not in members:
+                people.add(member)
+            elif member not in seen:
+                seen.add(member)
+                waiting.append(member)
+    return people

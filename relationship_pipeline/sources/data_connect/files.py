@@ -1,0 +1,208 @@
+"""The files of an export folder: which there are, by dataset, and their lines; small datasets row by row."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from relationship_pipeline.errors import BadInput
+
+MAX_LINE_BYTES = 64 * 2**20
+_DATASET = re.compile(r"(?:basicdataset_v\d\.)?([a-z]+)_v\d", re.IGNORECASE)
+_CHUNK = 2**20
+_MARK = codecs.BOM_UTF8
+UNMARKED = "unmarked.json"
+
+
+@dataclass(frozen=True)
+class ExportFile:
+    """One file of one dataset, as it lies there now."""
+
+    path: Path
+    dataset: str
+    size: int
+    mtime_ns: int
+
+    @property
+    def title(self) -> str:
+        """How messages name it: dataset folder and file name."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def written_at(self) -> datetime:
+        return datetime.fromtimestamp(self.mtime_ns / 1e9, UTC)
+
+
+def find_datasets(home: Path) -> Mapping[str, list[ExportFile]]:
+    """The files by dataset, sorted; raises BadInput when the folder or a required dataset is missing."""
+    if not home.is_dir():
+        raise BadInput("the export folder does not exist; put an export there or set RELATIONSHIP_DATA_CONNECT_DIR")
+    found: dict[str, list[ExportFile]] = {
+        name: []
+        for name in ("message", "inbox", "sentitem", "event", "calendarview", "user", "mailfolder", "groupmembers")
+    }
+    for folder in sorted(home.iterdir()):
+        named = _DATASET.fullmatch(folder.name)
+        name = named[1].lower().replace("sentitems", "sentitem") if named else ""
+        if folder.is_dir() and name in found:
+            found[name] += _files_below(folder, name)
+    if not found["user"]:
+        raise BadInput("the export has no User_v1; add that dataset to the copy activity and export again")
+    if not found["message"]:
+        for name, title in (("inbox", "Inbox_v1"), ("sentitem", "SentItem_v1")):
+            if not found[name]:
+                raise BadInput(
+                    f"the export has neither Message_v1 nor {title}; add Message_v1 to the copy activity "
+                    "and export again"
+                )
+    return found
+
+
+def _files_below(folder: Path, dataset: str) -> list[ExportFile]:
+    """All files of a dataset folder but `metadata/` and those a copy tool hides or marks (`_SUCCESS`, `.crc`)."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if "metadata" in (part.lower() for part in parts[:-1]) or any(part[0] in "._" for part in parts):
+            continue
+        if path.is_file():
+            stat = path.stat()
+            files.append(ExportFile(path, dataset, stat.st_size, stat.st_mtime_ns))
+    return files
+
+
+def file_identity(file: ExportFile) -> str:
+    text = f"{file.dataset}/{file.path}\0{file.size}\0{file.mtime_ns}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def literal_glob(path: Path) -> str:
+    """The path as a pattern that matches itself only: DuckDB takes every file name as a glob."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def begins_with_mark(file: ExportFile) -> bool:
+    """Whether a UTF-8 byte order mark stands before the first row: DuckDB would take that row for no JSON."""
+    return next(lines(file), b"").startswith(_MARK)
+
+
+def unmarked(file: ExportFile, folder: Path) -> Path:
+    """A plain copy of the file without its mark."""
+    copy = folder / UNMARKED
+    with copy.open("wb") as out:
+        for number, line in enumerate(lines(file)):
+            out.write(line.removeprefix(_MARK) if number == 0 else line)
+    return copy
+
+
+def lines(file: ExportFile) -> Iterator[bytes]:
+    """The lines of a file, unpacked. Raises BadInput when it ends too early or cannot be unpacked."""
+    try:
+        opener = gzip.open if is_gzip(file.path) else Path.open
+        with closing(opener(file.path, "rb")) as content:
+            while line := content.readline(MAX_LINE_BYTES):
+                yield line
+    except (EOFError, zlib.error, OSError) as error:
+        raise unreadable(file, error) from None
+
+
+def rows(file: ExportFile) -> Iterator[dict[str, Any]]:
+    """Rows of a small dataset with keys in lower case, all the way down. Raises BadInput at the end when a line was no
+    JSON object: a user, folder or member that is missing would be taken for one that does not exist (O1)."""
+    count = skipped = 0
+    for line in lines(file):
+        if not line.strip():
+            continue
+        count += 1
+        try:
+            row = json.loads(line.removeprefix(_MARK))
+        except ValueError:
+            row = None
+        if isinstance(row, dict):
+            yield _folded(row)
+        else:
+            skipped += 1
+    if count and skipped == count:
+        raise BadInput(f"{file.title} is not JSON lines; export it again or take it out of the folder")
+    if skipped:
+        raise BadInput(f"{skipped} of the {count} lines of {file.title} are not JSON; export it again")
+
+
+def _folded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key).lower(): _folded(part) for key, part in value.items()}
+    return value
+
+
+def is_summary(row: Mapping[str, Any]) -> bool:
+    return bool((row.get("rowinformation") or {}).get("isusersummaryrow"))
+
+
+def is_pascal_case(file: ExportFile) -> bool:
+    """Whether the file's keys are written as in v0 exports (`ReceivedDateTime`); judged by its first full row."""
+    for number, line in enumerate(lines(file)):
+        try:
+            keys = set(json.loads(line))
+        except (ValueError, TypeError):
+            keys = set()
+        if keys & {"Id", "id"}:
+            return "Id" in keys
+        if number > 1000:
+            break
+    return False
+
+
+def unreadable(file: ExportFile, error: Exception) -> BadInput:
+    why = "it ends too early" if "end of" in str(error).lower() or isinstance(error, EOFError) else "it is damaged"
+    return BadInput(
+        f"{file.title} cannot be read whole ({why}); copy it again, or set [data_connect] on_bad_file = "
+        '"partial" to collect the rest'
+    )
+
+
+def check_whole(file: ExportFile) -> None:
+    """Raises BadInput for a packed file that is cut off or whose checksum does not fit (DuckDB 2.0 stops at damage
+    within a gzip stream without a word, and knows no checksum), and for a plain one that ends within a row."""
+    if is_gzip(file.path):
+        try:
+            with gzip.open(file.path) as content:
+                while content.read(_CHUNK):
+                    pass
+        except (EOFError, zlib.error, OSError) as error:
+            raise unreadable(file, error) from None
+        return
+    with file.path.open("rb") as content:
+        last = _last_line(content, file.size)
+    if last.startswith(b"{"):
+        try:
+            json.loads(last)
+        except ValueError:
+            raise unreadable(file, EOFError()) from None
+
+
+def _last_line(content: BinaryIO, size: int) -> bytes:
+    """What stands after the last line break of a file, stripped; at most MAX_LINE_BYTES of it. Most lines are short, so
+    the end is read in steps."""
+    most = min(size, MAX_LINE_BYTES)
+    reach = min(most, _CHUNK)
+    while True:
+        content.seek(size - reach)
+        _, line_break, tail = content.read().rpartition(b"\n")
+        if line_break or reach == most:
+            return tail.strip()
+        reach = min(most, reach * 2)
