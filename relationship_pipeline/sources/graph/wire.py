@@ -6,6 +6,7 @@ body can enter the process's memory as an object (product.md B7). Nothing of a p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -175,22 +176,26 @@ def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
 
     def decode(body: bytes) -> Page[Row]:
         try:
-            page = fast.decode(body)
-        except msgspec.ValidationError:
-            page = _row_by_row(body)
+            page = _page(body)
         except _UNREADABLE:
-            raise BadPage("not_json") from None
+            try:
+                page = _page(_without_halves(body))
+            except _UNREADABLE:
+                raise BadPage("not_json") from None
         if page.error is not None:
             raise BadPage(page.error.code or "error_in_200")
         if page.value is None:
             raise BadPage("no_value")
         return page
 
-    def _row_by_row(body: bytes) -> Page[Row]:
+    def _page(body: bytes) -> Page[Row]:
         try:
-            raw = loose.decode(body)
-        except _UNREADABLE:
-            raise BadPage("not_json") from None
+            return fast.decode(body)
+        except msgspec.ValidationError:
+            return _row_by_row(_without_halves(body))
+
+    def _row_by_row(body: bytes) -> Page[Row]:
+        raw = loose.decode(body)
         rows: list[Row] = []
         for item in raw.rows:
             with suppress(*_UNREADABLE):
@@ -199,6 +204,20 @@ def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
         return Page(value=rows, next_link=raw.next_link, count=raw.count, error=raw.error, rejected=rejected)
 
     return decode
+
+
+_ESCAPE = re.compile(rb"\\(?:u[Dd][89ABab]..\\u[Dd][C-Fc-f]..|u[Dd][89A-Fa-f]..|.)", re.DOTALL)
+
+
+def _without_halves(body: bytes) -> bytes:
+    """The body with U+FFFD for each half of a surrogate pair that stands alone: a name that was cut off within an emoji.
+    .NET writes such a half as it is; it is no text, and would cost the page and with it the mailbox."""
+    return _ESCAPE.sub(_or_replacement, body)
+
+
+def _or_replacement(escape: re.Match[bytes]) -> bytes:
+    text = escape[0]
+    return rb"\ufffd" if len(text) == len(rb"\ud83d") else text
 
 
 def decode_count(body: bytes) -> int:

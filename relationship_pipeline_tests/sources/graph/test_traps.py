@@ -314,6 +314,34 @@ def test_a_row_of_a_wrong_shape_costs_that_row_only(graph: ScriptedGraph, crawl:
     assert staged.rejected == {"wrong_shape": 1} and staged.mailboxes["done"] == 1
 
 
+def test_b8_a_name_cut_off_within_an_emoji_costs_neither_its_mail_nor_the_mailbox(
+    graph: ScriptedGraph, crawl: Crawl
+) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(20)}
+    names = ["Jo \ud83d", "Jo \ude00", "Jo \ud83d\ude00", "C:\\ud83d", "\ud83d\ud83d\ude00"]
+    for row, name in zip(graph.mailboxes[ALICE], names, strict=False):
+        row["from"] = {"emailAddress": {"name": name, "address": "jo@contoso.com"}}
+    graph.mailboxes[ALICE][9]["toRecipients"] = "nobody"
+    staged = crawl()
+    assert staged.rejected == {"wrong_shape": 1} and not staged.partial_reasons
+    read = {row["item_id"]: row["from_name"] for row in rows_of(staged).to_pylist()}
+    assert [read[row["id"]] for row in graph.mailboxes[ALICE][: len(names)]] == [
+        "Jo \ufffd",
+        "Jo \ufffd",
+        "Jo \U0001f600",
+        "C:\\ud83d",
+        "\ufffd\U0001f600",
+    ]
+
+
+def test_an_error_behind_a_byte_order_mark_is_still_what_it_is(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(30), BOB: mailbox_of(30)}
+    refusal = graph_error(403, "ErrorAccessDenied")
+    marked = Reply(refusal.status, b"\xef\xbb\xbf" + refusal.body, refusal.headers)
+    graph.bend = lambda request, reply: marked if request.mailbox == BOB else None
+    assert crawl(ALICE, BOB).mailboxes["refused"] == 1
+
+
 @pytest.mark.parametrize(
     "link",
     [
