@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from relationship_pipeline.schemas import INSTANT
 from relationship_pipeline.sources.graph.client import IMMUTABLE, GraphClient, quoted
-from relationship_pipeline.sources.graph.listing import read_all
+from relationship_pipeline.sources.graph.faults import GraphFault, Kind
+from relationship_pipeline.sources.graph.listing import COUNT_SHORT, read_what_comes
 from relationship_pipeline.sources.graph.parts import Parts
 from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
 from relationship_pipeline.sources.graph.walk import stamp
@@ -34,6 +35,7 @@ class CalendarReader:
 
     def __init__(self, client: GraphClient, stage: Stage, start: datetime, end: datetime) -> None:
         self._client = client
+        self._stage = stage
         self._parts = Parts(stage)
         self._start = start
         self._end = end
@@ -73,7 +75,7 @@ class CalendarReader:
                 f"&endDateTime={stamp(unit.end)}&$select={EVENT_FIELDS}&$orderby=start/dateTime&$top={size}&$count=true"
             )
 
-        events = await read_all(
+        listing = await read_what_comes(
             self._client,
             url(PAGE),
             unit.mailbox,
@@ -82,17 +84,29 @@ class CalendarReader:
             prefer=f'outlook.timezone="UTC", {IMMUTABLE}',
             shrink=lambda: url(SMALL_PAGE),
         )
+        events = listing.rows
         # A view also holds what began before it and lasts into it; that belongs to the month it starts in.
         batch = meeting_batch(unit.mailbox, events)
         starts = batch.column("start_at")
         unknown = Counter(_reason(event) for event, start in zip(events, starts, strict=True) if not start.is_valid)
         inside = pc.and_(pc.greater_equal(starts, _scalar(unit.start)), pc.less(starts, _scalar(unit.end)))
         batch = batch.filter(inside)
+        if listing.rejected:
+            unknown["wrong_shape"] += listing.rejected
         cursor = Cursor(
-            position=stamp(unit.end), done=True, walked=len(events), tally=len(events), rejected=dict(unknown)
+            position=stamp(unit.end),
+            done=not listing.is_short,
+            walked=len(events),
+            tally=len(events) + listing.rejected,
+            rejected=dict(unknown),
         )
-        await self._parts.put(unit, [batch], cursor)
+        before = self._stage.cursor(unit)
+        if before is None or before.walked < cursor.walked or cursor.done:
+            await self._parts.put(unit, [batch], cursor)
         on_rows(batch.num_rows)
+        if listing.is_short:
+            # Most of a calendar is better than none of it; the mailbox is still not read whole, and is asked again.
+            raise GraphFault(Kind.TRANSIENT, 200, COUNT_SHORT)
         return cursor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.errors import BadInput, PipelineError
 from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.sources.base import ReadScope, Staged
 from relationship_pipeline.sources.graph.faults import UntrustedNextLink
@@ -434,6 +435,54 @@ def test_events_in_another_zone_than_the_one_asked_for_are_read_by_that_zone(
     assert staged.rejected == {"unknown_time_zone": 1, "no_start": 1}
 
 
+def meetings_of(count: int) -> list[dict[str, Any]]:
+    time = {"dateTime": "2026-03-10T12:00:00.0000000", "timeZone": "UTC"}
+    return [
+        {"id": f"event-{number}", "iCalUId": f"uid-{number}", "start": time, "end": time} for number in range(count)
+    ]
+
+
+def test_an_event_of_a_wrong_shape_costs_that_event_only(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    graph.events = {ALICE: meetings_of(20)}
+    graph.events[ALICE][4]["attendees"] = [None]
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope([ALICE]), stage, lambda: None, lambda line: None)
+    assert len(items(staged)) == 19
+    assert staged.rejected == {"wrong_shape": 1} and staged.mailboxes["done"] == 1
+
+
+def test_trap_14_a_calendar_that_counts_more_than_it_delivers_is_not_done_but_what_came_is_kept(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    graph.events = {ALICE: meetings_of(20), BOB: meetings_of(5)}
+
+    def one_more(request: Request, reply: Reply) -> Reply | None:
+        if request.kind != "calendarView" or request.mailbox != ALICE:
+            return None
+        return json_reply({**json.loads(reply.body), "@odata.count": 21})
+
+    graph.bend = one_more
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope([ALICE, BOB]), stage, lambda: None, lambda line: None)
+    assert rows_of(staged).column("mailbox").to_pylist().count(ALICE) == 20
+    assert staged.read_mailboxes == {BOB}
+    assert staged.partial_reasons == ("1 mailboxes could not be read whole (count_short)",)
+
+
+def test_o1_an_opt_out_group_with_a_member_that_cannot_be_read_stops_the_run(
+    graph: ScriptedGraph, graph_settings: GraphSettings
+) -> None:
+    graph.collections = {
+        "groups/lawyers/transitiveMembers": [{"id": ALICE}, {"id": ["odd"]}],
+        "users": [],
+        "domains": [],
+    }
+    with pytest.raises(BadInput, match="could not be read"):
+        GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"])
+
+
 def test_a_folder_remembered_is_not_asked_for_again(graph: ScriptedGraph, crawl: Crawl) -> None:
     graph.mailboxes = {ALICE: mailbox_of(5)}
     crawl().settle("content")
@@ -447,12 +496,10 @@ def at(request: Request, kind: str, *ordinals: int) -> bool:
 
 
 def with_link(reply: Reply, link: str) -> Reply:
-    import json
 
     return json_reply({**json.loads(reply.body), "@odata.nextLink": link})
 
 
 def without_link(reply: Reply) -> Reply:
-    import json
 
     return json_reply({name: value for name, value in json.loads(reply.body).items() if name != "@odata.nextLink"})
