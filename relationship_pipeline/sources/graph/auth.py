@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from relationship_pipeline.errors import BadInput, PipelineError, Refused
+from relationship_pipeline.errors import BadInput, PipelineError, Refused, TryAgain
 
 if TYPE_CHECKING:
     from relationship_pipeline.settings import GraphSettings
@@ -97,6 +97,10 @@ class TokenRefused(PipelineError):
     def __init__(self, trouble: Trouble, text: str) -> None:
         super().__init__(f"no access to Microsoft Graph: {text}")
         self.trouble = trouble
+
+
+class SignInBusy(TokenRefused, TryAgain):
+    """No token now: the sign-in service does not answer, or asks to be left alone."""
 
 
 def explain(error: str, codes: Collection[int]) -> TokenRefused:
@@ -222,7 +226,7 @@ class TokenSource:
                     break
                 except _Unreachable as error:
                     if attempt == TRIES:
-                        raise TokenRefused(Trouble.OPERATIONS, f"the sign-in service is {error}") from None
+                        raise SignInBusy(Trouble.OPERATIONS, f"the sign-in service is {error}") from None
                     await asyncio.sleep(wait)
                     wait *= 2
             self._token, self._asked_at = token, self._clock()

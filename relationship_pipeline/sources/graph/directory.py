@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relationship_pipeline.domain.addresses import domain_of, normalize_address
-from relationship_pipeline.errors import BadInput
+from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Directory
 from relationship_pipeline.sources.graph.auth import ALLOWED_ROLES, ROLE_IDS
 from relationship_pipeline.sources.graph.client import GraphClient, quoted
-from relationship_pipeline.sources.graph.faults import GraphFault, Kind
+from relationship_pipeline.sources.graph.faults import PASSING, GraphFault, Kind
 from relationship_pipeline.sources.graph.listing import read_all
 from relationship_pipeline.sources.graph.throttle import DIRECTORY
 from relationship_pipeline.sources.graph.wire import DirectoryObject, Folder, object_decoder, page_decoder
@@ -120,7 +120,7 @@ async def read_directory(
     client: GraphClient, group_ids: Collection[str], opt_out_attribute: str | None = None
 ) -> Directory:
     """Users, addresses, members of the groups and internal domains, now. Raises BadInput for a group that cannot be
-    read, GraphFault for anything else."""
+    read, TryAgain where that may pass, GraphFault for anything else."""
     import pyarrow as pa
 
     members = [(group, member) for group in sorted(set(group_ids)) for member in await group_members(client, group)]
@@ -147,7 +147,8 @@ async def read_users(client: GraphClient, *, with_extensions: bool) -> list[Dire
 
 async def group_members(client: GraphClient, group_id: str) -> list[str]:
     """Object ids of a group's transitive user members. The plain list is fresher than the counted cast (graph.md 1.6);
-    a member of which only type and id may be read counts. Raises BadInput when the group is missing or unreadable."""
+    a member of which only type and id may be read counts. Raises BadInput when the group is missing or unreadable,
+    TryAgain where that may pass."""
     url = f"{client.base}/groups/{quoted(group_id)}/transitiveMembers?$select=id&$top=999"
     try:
         members = await read_all(
@@ -158,7 +159,7 @@ async def group_members(client: GraphClient, group_id: str) -> list[str]:
             Kind.GONE: "does not exist (any more)",
             Kind.DENIED: "may not be read: grant GroupMember.Read.All, and Member.Read.Hidden for hidden membership",
         }.get(fault.kind, f"could not be read ({fault.code or fault.status})")
-        raise BadInput(
+        raise (TryAgain if fault.kind in PASSING else BadInput)(
             f"group {group_id} {why}; nothing is collected while a group that decides who is read is unreadable. "
             "Mend it, or take it out of the opt-outs and [scope] groups"
         ) from None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relationship_pipeline.errors import BadInput, PipelineError
+from relationship_pipeline.errors import PipelineError, TryAgain
 from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.sources.base import ReadScope, Staged
 from relationship_pipeline.sources.graph.faults import UntrustedNextLink
@@ -479,7 +479,7 @@ def test_o1_an_opt_out_group_with_a_member_that_cannot_be_read_stops_the_run(
         "users": [],
         "domains": [],
     }
-    with pytest.raises(BadInput, match="could not be read"):
+    with pytest.raises(TryAgain, match="could not be read"):
         GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"])
 
 
@@ -496,10 +496,8 @@ def at(request: Request, kind: str, *ordinals: int) -> bool:
 
 
 def with_link(reply: Reply, link: str) -> Reply:
-
     return json_reply({**json.loads(reply.body), "@odata.nextLink": link})
 
 
 def without_link(reply: Reply) -> Reply:
-
     return json_reply({name: value for name, value in json.loads(reply.body).items() if name != "@odata.nextLink"})
