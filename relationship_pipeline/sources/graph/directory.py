@@ -123,11 +123,13 @@ async def read_directory(
     read, TryAgain where that may pass, GraphFault for anything else."""
     import pyarrow as pa
 
+    # Dated before the first request: somebody who joins a group while this is read was not shown as out of it then (O1).
+    read_at = datetime.now(UTC)
     members = [(group, member) for group in sorted(set(group_ids)) for member in await group_members(client, group)]
     users = await read_users(client, with_extensions=opt_out_attribute is not None)
     domains = await internal_domains(client, users)
     return Directory(
-        read_at=datetime.now(UTC),
+        read_at=read_at,
         users=_user_table(users, opt_out_attribute),
         addresses=_address_table(users),
         group_members=pa.Table.from_pylist(

@@ -105,6 +105,18 @@ def test_a_directory_or_sign_in_that_is_in_trouble_is_worth_another_try_and_a_re
     assert not isinstance(expired.value, TryAgain)
 
 
+def test_o1_a_reading_of_groups_is_dated_before_it_began(graph: ScriptedGraph, graph_settings: GraphSettings) -> None:
+    asked_at: list[datetime] = []
+    graph.collections = {"groups/lawyers/transitiveMembers": [], "users": [], "domains": []}
+
+    def note(request: Request, reply: Reply) -> None:
+        asked_at.append(datetime.now(UTC))
+
+    graph.bend = note
+    read = GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"])
+    assert read.read_at < min(asked_at)
+
+
 def test_a_large_directory_is_read_over_pages_with_its_count(tmp_path: Path) -> None:
     big = scenario(52, [{"kind": "F7", "variant": "empty_value", "endpoint": "users", "rate": 0.4}], users=1_100)
     with SimulatorServer(big, process=False) as server:
