@@ -417,6 +417,10 @@ def test_events_in_another_zone_than_the_one_asked_for_are_read_by_that_zone(
             event("utc", "2026-03-10T12:00:00.0000000", "UTC"),
             event("summer", "2026-03-10T12:00:00.0000000", "Pacific Standard Time"),
             event("iana", "2026-03-10T12:00:00.0000000", "Europe/Berlin"),
+            event("lower", "2026-03-10T12:00:00.0000000", " europe/berlin "),
+            event("link", "2026-03-10T12:00:00.0000000", "tzone://Microsoft/Utc"),
+            event("custom", "2026-03-10T12:00:00.0000000", "tzone://Microsoft/Custom"),
+            event("folder", "2026-03-10T12:00:00.0000000", "Europe"),
             event("the next month there, this one here", "2026-04-01T01:00:00.0000000", "W. Europe Standard Time"),
             event("this month there, the next one here", "2026-03-31T23:00:00.0000000", "Pacific Standard Time"),
             event("nowhere", "2026-03-10T12:00:00.0000000", "Customized Time Zone"),
@@ -430,9 +434,11 @@ def test_events_in_another_zone_than_the_one_asked_for_are_read_by_that_zone(
         "utc": datetime(2026, 3, 10, 12, tzinfo=UTC),
         "summer": datetime(2026, 3, 10, 19, tzinfo=UTC),
         "iana": datetime(2026, 3, 10, 11, tzinfo=UTC),
+        "lower": datetime(2026, 3, 10, 11, tzinfo=UTC),
+        "link": datetime(2026, 3, 10, 12, tzinfo=UTC),
         "the next month there, this one here": datetime(2026, 3, 31, 23, tzinfo=UTC),
     }
-    assert staged.rejected == {"unknown_time_zone": 1, "no_start": 1}
+    assert staged.rejected == {"unknown_time_zone": 3, "no_start": 1}
 
 
 def meetings_of(count: int) -> list[dict[str, Any]]:
