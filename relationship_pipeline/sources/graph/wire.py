@@ -183,7 +183,7 @@ def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
             except _UNREADABLE:
                 raise BadPage("not_json") from None
         if page.error is not None:
-            raise BadPage(page.error.code or "error_in_200")
+            raise BadPage(_plain(page.error.code) or "error_in_200")
         if page.value is None:
             raise BadPage("no_value")
         return page
@@ -250,12 +250,20 @@ def decode_batch(body: bytes) -> dict[str, BatchPart]:
 
 
 def error_code(body: bytes) -> str:
-    """Graph's error code, or "" where the body is no Graph error (HTML, empty, cut)."""
+    """Graph's error code, or "" where the body is no Graph error (HTML, empty, cut, a sentence in place of the code)."""
     try:
         error = msgspec.json.decode(body, type=ErrorBody).error
     except _UNREADABLE:
         return ""
-    return (error if isinstance(error, str) else error.code if error else None) or ""
+    return _plain(error if isinstance(error, str) else error.code if error else None)
+
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
+
+
+def _plain(code: str | None) -> str:
+    """The code if it is one. Codes are shown to people and kept in Dagster; a sentence in one's place may name somebody."""
+    return code if code and _CODE.fullmatch(code) else ""
 
 
 _BATCH = msgspec.json.Decoder(_Batch)

@@ -335,6 +335,18 @@ def test_b8_a_name_cut_off_within_an_emoji_costs_neither_its_mail_nor_the_mailbo
     ]
 
 
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("wrap", [lambda text: {"code": text}, lambda text: text], ids=["code", "text"])
+def test_a_sentence_in_place_of_an_error_code_is_not_shown(
+    graph: ScriptedGraph, crawl: Crawl, wrap: Callable[[str], Any], status: int
+) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(30)}
+    said = json_reply({"error": wrap(f"No mailbox of alice@contoso.com ({ALICE})")}, status)
+    graph.bend = lambda request, reply: said if request.kind == "messages" else None
+    (reason,) = crawl().partial_reasons
+    assert "alice" not in reason and ALICE not in reason
+
+
 def test_an_error_behind_a_byte_order_mark_is_still_what_it_is(graph: ScriptedGraph, crawl: Crawl) -> None:
     graph.mailboxes = {ALICE: mailbox_of(30), BOB: mailbox_of(30)}
     refusal = graph_error(403, "ErrorAccessDenied")
