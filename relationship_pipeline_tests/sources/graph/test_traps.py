@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -458,6 +458,44 @@ def meetings_of(count: int) -> list[dict[str, Any]]:
     return [
         {"id": f"event-{number}", "iCalUId": f"uid-{number}", "start": time, "end": time} for number in range(count)
     ]
+
+
+@pytest.mark.parametrize("is_whole_calendar", [False, True])
+def test_f16_corrupt_events_are_stepped_over_and_counted(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path, is_whole_calendar: bool
+) -> None:
+    graph.events = {ALICE: [{**event, **hour_of(10 * place)} for place, event in enumerate(meetings_of(70))]}
+
+    def spoil(request: Request, reply: Reply) -> Reply | None:
+        if request.kind != "calendarView":
+            return None
+        first, last = request.query["startDateTime"], request.query["endDateTime"]
+        rows = [
+            row
+            for row in graph.events[ALICE]
+            if f"{row['end']['dateTime']}Z" > first and f"{row['start']['dateTime']}Z" < last
+        ]
+        if is_whole_calendar or any(row["id"] in ("event-7", "event-69") for row in rows):
+            return graph_error(500, "ErrorCorruptData")
+        return json_reply({"value": rows, "@odata.count": len(rows)})
+
+    graph.bend = spoil
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope([ALICE]), stage, lambda: None, lambda line: None)
+    if is_whole_calendar:
+        assert staged.mailboxes["parked"] == 1 and not staged.files
+        return
+    assert items(staged) == sorted(f"event-{place}" for place in range(70) if place not in (7, 69))
+    assert staged.rejected == {"corrupt_item": 2} and staged.mailboxes["done"] == 1
+    assert staged.partial_reasons == ("2 items cannot be delivered by the service",)
+
+
+def hour_of(hour: int) -> dict[str, Any]:
+    start = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour)
+    return {
+        name: {"dateTime": at.strftime("%Y-%m-%dT%H:%M:%S"), "timeZone": "UTC"}
+        for name, at in (("start", start), ("end", start + timedelta(minutes=50)))
+    }
 
 
 def test_an_event_of_a_wrong_shape_costs_that_event_only(
