@@ -18,7 +18,7 @@ from relationship_pipeline.domain.addresses import domain_of, normalize_address
 from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Directory
-from relationship_pipeline.sources.graph.auth import ALLOWED_ROLES, ROLE_IDS
+from relationship_pipeline.sources.graph.auth import ALLOWED_ROLES, ROLE_IDS, roles_of
 from relationship_pipeline.sources.graph.client import GraphClient, quoted
 from relationship_pipeline.sources.graph.faults import PASSING, GraphFault, Kind
 from relationship_pipeline.sources.graph.listing import read_all
@@ -35,6 +35,8 @@ SALES_SKUS = {
     "1e1a282c-9c54-43a2-9310-98ef728faace": "DYN365_ENTERPRISE_SALES",
 }
 """Dynamics 365 Sales Premium and Enterprise, matched by id or part number (graph.md 4.6)."""
+HIDDEN_MEMBERS = "Member.Read.Hidden"
+"""The permission to see who is in a group whose membership is hidden."""
 USER_FIELDS = "id,userPrincipalName,mail,proxyAddresses,displayName,accountEnabled,userType"
 LOW_PRIORITY = {"x-ms-throttle-priority": "low"}
 COUNTED = {**LOW_PRIORITY, "ConsistencyLevel": "eventual"}
@@ -61,6 +63,11 @@ class _ServicePrincipal(msgspec.Struct):
     accountEnabled: bool | None = None
 
 
+class _Group(msgspec.Struct):
+    id: str
+    visibility: str | None = None
+
+
 class _Assignment(msgspec.Struct):
     id: str | None = None
     appRoleId: str | None = None
@@ -84,6 +91,7 @@ _PRINCIPAL = object_decoder(_ServicePrincipal)
 _ASSIGNMENTS = page_decoder(_Assignment)
 _SKUS = page_decoder(_Sku)
 _FOLDER = object_decoder(Folder)
+_GROUP = object_decoder(_Group)
 
 
 @dataclass(frozen=True)
@@ -153,6 +161,7 @@ async def group_members(client: GraphClient, group_id: str) -> list[str]:
     TryAgain where that may pass."""
     url = f"{client.base}/groups/{quoted(group_id)}/transitiveMembers?$select=id&$top=999"
     try:
+        await _refuse_hidden(client, group_id)
         members = await read_all(
             client, url, DIRECTORY, _OBJECTS, lambda member: member.id, prefer="", headers=LOW_PRIORITY
         )
@@ -166,6 +175,16 @@ async def group_members(client: GraphClient, group_id: str) -> list[str]:
             "Mend it, or take it out of the opt-outs and [scope] groups"
         ) from None
     return [member.id for member in members if member.id and member.kind in (None, "#microsoft.graph.user")]
+
+
+async def _refuse_hidden(client: GraphClient, group_id: str) -> None:
+    """Raises GraphFault as for a group that may not be read: without `Member.Read.Hidden` the service leaves the members
+    of one with hidden membership out and answers 200, so that it would seem that nobody is in it (O1)."""
+    url = f"{client.base}/groups/{quoted(group_id)}?$select=id,visibility"
+    group = await client.fetch(url, DIRECTORY, _GROUP, prefer="", headers=LOW_PRIORITY)
+    hidden = (group.visibility or "").lower() == "hiddenmembership"
+    if hidden and HIDDEN_MEMBERS not in (roles_of(await client.tokens.token()) or ()):
+        raise GraphFault(Kind.DENIED, 200, "")
 
 
 async def internal_domains(client: GraphClient, users: Iterable[DirectoryObject]) -> set[str]:

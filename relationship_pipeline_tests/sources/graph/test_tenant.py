@@ -105,12 +105,27 @@ def test_a_directory_or_sign_in_that_is_in_trouble_is_worth_another_try_and_a_re
     assert not isinstance(expired.value, TryAgain)
 
 
+def test_o1_a_group_whose_members_are_hidden_from_us_stops_the_run(
+    graph: ScriptedGraph, graph_settings: GraphSettings
+) -> None:
+    graph.collections = {"groups/lawyers/transitiveMembers": [], "users": [], "domains": []}
+    graph.bend = lambda request, reply: (
+        json_reply({"id": "lawyers", "visibility": "HiddenMembership"}) if request.path.endswith("lawyers") else None
+    )
+    source = GraphSource(graph_settings, patience=QUICK)
+    with pytest.raises(BadInput, match=r"Member\.Read\.Hidden"):
+        source.read_directory(["lawyers"])
+    graph.roles = (*graph.roles, "Member.Read.Hidden")
+    assert not source.read_directory(["lawyers"]).group_members.num_rows
+
+
 def test_o1_a_reading_of_groups_is_dated_before_it_began(graph: ScriptedGraph, graph_settings: GraphSettings) -> None:
     asked_at: list[datetime] = []
     graph.collections = {"groups/lawyers/transitiveMembers": [], "users": [], "domains": []}
 
-    def note(request: Request, reply: Reply) -> None:
+    def note(request: Request, reply: Reply) -> Reply | None:
         asked_at.append(datetime.now(UTC))
+        return json_reply({"id": "lawyers"}) if request.path.endswith("lawyers") else None
 
     graph.bend = note
     read = GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"])

@@ -530,6 +530,7 @@ def test_trap_14_a_calendar_that_counts_more_than_it_delivers_is_not_done_but_wh
 def test_o1_an_opt_out_group_with_a_member_that_cannot_be_read_stops_the_run(
     graph: ScriptedGraph, graph_settings: GraphSettings
 ) -> None:
+    graph.bend = lambda request, reply: json_reply({"id": "lawyers"}) if request.path.endswith("lawyers") else None
     graph.collections = {
         "groups/lawyers/transitiveMembers": [{"id": ALICE}, {"id": ["odd"]}],
         "users": [],
