@@ -220,9 +220,12 @@ def _or_replacement(escape: re.Match[bytes]) -> bytes:
     return rb"\ufffd" if len(text) == len(rb"\ud83d") else text
 
 
-def decode_count(body: bytes) -> int:
-    """The text/plain integer of `/$count`, byte order mark tolerated. Raises BadPage."""
+def decode_count(body: bytes) -> int | None:
+    """The text/plain integer of `/$count`, byte order mark tolerated; None for -1, the service's word for a filtered list
+    that it cannot count. Raises BadPage."""
     text = body.removeprefix(b"\xef\xbb\xbf").strip()
+    if text == b"-1":
+        return None
     if not text.isdigit() or len(text) > 15:
         raise BadPage("not_a_count")
     return int(text)

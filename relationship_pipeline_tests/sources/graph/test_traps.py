@@ -177,6 +177,29 @@ def test_trap_14_an_empty_page_over_a_full_mailbox_is_not_believed(graph: Script
     assert items(crawl()) == expected(graph, ALICE)
 
 
+def test_trap_2_a_service_that_cannot_count_is_believed_after_a_walk_that_brings_nothing_more(
+    graph: ScriptedGraph, crawl: Crawl
+) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(95), BOB: []}
+
+    def uncounted(request: Request, reply: Reply) -> Reply | None:
+        if request.kind == "count":
+            return Reply(200, b"-1")
+        if request.kind != "messages":
+            return None
+        document = json.loads(reply.body)
+        if "@odata.count" in document:
+            document["@odata.count"] = -1
+        if at(request, "messages", 2):
+            document.pop("@odata.nextLink")
+        return json_reply(document)
+
+    graph.bend = uncounted
+    staged = crawl(ALICE, BOB)
+    assert items(staged) == expected(graph, ALICE)
+    assert staged.mailboxes["done"] == 2 and not staged.partial_reasons
+
+
 def test_trap_17_to_20_what_is_missing_or_odd_is_kept_raw(graph: ScriptedGraph, crawl: Crawl) -> None:
     dn = "/O=EXCHANGELABS/OU=EXCHANGE ADMINISTRATIVE GROUP (FYDIBOHF23SPDLT)/CN=RECIPIENTS/CN=AB"
     noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
