@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from relationship_pipeline.consent.enforcement import (
     record_memberships,
     rules_fence,
 )
-from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.consent.fence import locked, only_one
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 PLANNED_AHEAD = timedelta(days=92)
 """B4: how far `planned_meetings` looks past the running month."""
 
-EMAIL, MEETINGS, CRM_TABLE = "email", "meetings", "crm_records"
+EMAIL, MEETINGS, PLANNED, CRM_TABLE = "email", "meetings", "planned_meetings", "crm_records"
 
 
 def refresh_months(settings: Settings, now: datetime) -> list[str]:
@@ -95,11 +96,13 @@ def collect_emails(work: Work, month: str) -> Manifest:
     """Read one month of emails and commit it. Raises ConsentRefused, BadInput, Refused, PipelineError (disk full)."""
     from relationship_pipeline.lake import collect
 
-    reading = Reading(work, _require_window(work, month))
-    scope = reading.scope(EMAIL, month)
-    staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
-    manifest = collect.collect_emails(reading.collection, month, staged)
-    staged.settle(manifest.content_id)
+    record = _require_window(work, month)
+    with _only_reader(work, EMAIL, month):
+        reading = Reading(work, record)
+        scope = reading.scope(EMAIL, month)
+        staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
+        manifest = collect.collect_emails(reading.collection, month, staged)
+        staged.settle(manifest.content_id)
     work.report(
         f"{month}: {manifest.quality['distinct_emails']:,} emails from {manifest.quality['copies_read']:,} copies"
     )
@@ -111,11 +114,13 @@ def collect_meetings(work: Work, month: str) -> Manifest:
     """Read one month of meetings and commit it."""
     from relationship_pipeline.lake import collect
 
-    reading = Reading(work, _require_window(work, month))
-    scope = reading.scope(MEETINGS, month)
-    staged = reading.source.stage_meetings(month, scope, reading.stage, reading.checkpoint, work.report)
-    manifest = collect.collect_meetings(reading.collection, month, staged)
-    staged.settle(manifest.content_id)
+    record = _require_window(work, month)
+    with _only_reader(work, MEETINGS, month):
+        reading = Reading(work, record)
+        scope = reading.scope(MEETINGS, month)
+        staged = reading.source.stage_meetings(month, scope, reading.stage, reading.checkpoint, work.report)
+        manifest = collect.collect_meetings(reading.collection, month, staged)
+        staged.settle(manifest.content_id)
     return manifest
 
 
@@ -124,14 +129,27 @@ def collect_planned_meetings(work: Work) -> Manifest:
     """Read the meetings of the 92 days after the running month and replace what was planned before (B4)."""
     from relationship_pipeline.lake import collect
 
-    reading = Reading(work, work.ledger.require(Purpose.COLLECT))
-    start = work.settings.now()
-    end = month_end(month_of(start)) + PLANNED_AHEAD
-    scope = ReadScope(reading.rules.readable_mailboxes)
-    staged = reading.source.stage_planned_meetings(start, end, scope, reading.stage, reading.checkpoint, work.report)
-    manifest = collect.collect_planned_meetings(reading.collection, start, end, staged)
-    staged.settle(manifest.content_id)
+    record = work.ledger.require(Purpose.COLLECT)
+    with _only_reader(work, PLANNED):
+        reading = Reading(work, record)
+        start = work.settings.now()
+        end = month_end(month_of(start)) + PLANNED_AHEAD
+        scope = ReadScope(reading.rules.readable_mailboxes)
+        staged = reading.source.stage_planned_meetings(
+            start, end, scope, reading.stage, reading.checkpoint, work.report
+        )
+        manifest = collect.collect_planned_meetings(reading.collection, start, end, staged)
+        staged.settle(manifest.content_id)
     return manifest
+
+
+@contextmanager
+def _only_reader(work: Work, table: str, month: str | None = None) -> Iterator[None]:
+    """Around a reading, from its first request until what it staged is cleared away: two runs that read the same month
+    write over each other's parts. Raises Refused when another run reads it."""
+    what = f"{table} of {month}" if month else table
+    with only_one(work.settings.layout.table_lock(f"reading-{table}", month), what):
+        yield
 
 
 class Reading:
