@@ -69,12 +69,15 @@ def _add_command(kind: Kind, metavar: str) -> click.Command:
             made_at=datetime.now(UTC),
             source="administrator",
         )
-        _opt_outs().add(entry)
+        opt_outs = _opt_outs()
+        opt_outs.add(entry)
         click.echo(f"{kind.value} opted out: scope {scopes_text(entry.scopes)}, mode {entry.mode.value}")
-        if entry.mode is Mode.ERASE:
-            work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
-            erased = operations.erase_opted_out(work)
-            click.echo("what was collected is gone" if erased else "nothing had been collected")
+        if kind is Kind.GROUP and entry.subject not in opt_outs.memberships():
+            click.echo("who is a member is read by the next refresh, which applies it: relationship-pipeline refresh")
+            return
+        work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
+        erased = operations.apply_opt_outs(work)
+        click.echo("what was collected is gone" if erased else "nothing that was collected had to go")
 
     return command
 

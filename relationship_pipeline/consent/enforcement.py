@@ -192,7 +192,7 @@ def _require_snapshots(
     if unread:
         raise Refused(
             f"the members of {len(unread)} opt-out or scope group(s) have not been read yet; "
-            "refresh the directory before collecting"
+            "run `relationship-pipeline refresh` first, which reads them"
         )
 
 

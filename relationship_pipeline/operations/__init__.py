@@ -39,7 +39,7 @@ from relationship_pipeline.operations.insights import (
     publish,
 )
 from relationship_pipeline.operations.people import (
-    erase_opted_out,
+    apply_opt_outs,
     erase_person,
     erase_requested_person,
     export_person,
@@ -51,6 +51,7 @@ from relationship_pipeline.operations.work import Work, watch_progress
 __all__ = [
     "HiddenTie",
     "Work",
+    "apply_opt_outs",
     "backup_store",
     "build_contact_graph",
     "build_everything",
@@ -67,7 +68,6 @@ __all__ = [
     "deletion_alert",
     "deletions_due",
     "derive_interactions",
-    "erase_opted_out",
     "erase_person",
     "erase_requested_person",
     "evaluate_lake",

@@ -44,8 +44,9 @@ def erase_requested_person(work: Work, request: str) -> str:
 
 
 @within_epoch
-def erase_opted_out(work: Work) -> bool:
-    """Take out what opt-outs say must go and is still held (O2, O4), and publish without it; whether anything was."""
+def apply_opt_outs(work: Work) -> bool:
+    """Take out what opt-outs say must go and is still held (O2, O4), and publish under them; whether anything was taken
+    out. Published anew even where nothing was: an introducer or a contact of the CRM may have to go from there (K5, O6)."""
     from relationship_pipeline.erasure.person import erase_due_people
 
     record, directory = _held(work)
@@ -54,7 +55,7 @@ def erase_opted_out(work: Work) -> bool:
     erased = erase_due_people(work.settings, record.epoch, rules_now(work.settings, record.epoch, directory))
     if erased:
         work.report("what opt-outs say must go was erased")
-        build_everything(work)
+    build_everything(work)
     return erased
 
 
