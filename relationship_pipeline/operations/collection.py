@@ -56,13 +56,16 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
 @within_epoch
 def read_directory(work: Work) -> Manifest:
     """Read the directory now and commit it with a dated snapshot of the groups that matter (O1). Whoever is found to have
-    opted out with their existing data is taken out of the lake at once (O2); what is derived follows in the same run."""
+    opted out with their existing data is taken out of the lake, and of what is published, at once (O2): the run may end
+    before it publishes, and no later one would find anything of theirs to take out."""
     from relationship_pipeline.erasure.person import erase_due_people
+    from relationship_pipeline.operations.insights import build_everything
 
     record = work.ledger.require(Purpose.COLLECT)
     reading = Reading(work, record)
     if erase_due_people(work.settings, record.epoch, reading.rules):
-        work.report("existing data of people who opted out was erased")
+        work.report("existing data of people who opted out was erased; publishing without it")
+        build_everything(work)
     return reading.directory_manifest
 
 

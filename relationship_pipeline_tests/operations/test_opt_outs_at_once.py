@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from relationship_pipeline_tests.command import succeed
+from relationship_pipeline_tests.command import refuse, succeed
 from relationship_pipeline_tests.end_to_end.small_company import environment, write_company
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented
 
@@ -62,3 +62,14 @@ def test_o1_a_group_whose_members_were_never_read_waits_for_the_refresh_and_says
     said = succeed("opt-out", "group", "0f8fad5b-d9cb-469f-a165-70867728950e", "--mode", mode, **settings)
     assert "relationship-pipeline refresh" in said
     assert (ADA,) in published(tmp_path, INTRODUCERS)
+
+
+def test_o2_a_refresh_that_cannot_read_the_mail_still_publishes_without_whoever_opted_out(settings, tmp_path):
+    shutil.copytree(settings["RELATIONSHIP_DATA_CONNECT_DIR"], tmp_path / "export")
+    (tmp_path / "export" / "Message_v1" / "cut.json.gz").write_bytes(b"\x1f\x8b\x08 cut off")
+    (tmp_path / "data" / "inbox" / "opt_outs.csv").write_text(f"address,since\n{ADA},\n")
+    assert "cut.json.gz" in refuse("refresh", **environment(tmp_path))
+    assert (ADA,) not in published(tmp_path, INTRODUCERS)
+    colleagues = published(tmp_path, "select person_email from most_contacted where side = 'us'")
+    assert (ADA,) not in colleagues
+    assert ("ben@contoso.com",) in colleagues
