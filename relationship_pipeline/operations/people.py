@@ -19,9 +19,16 @@ from relationship_pipeline.sources.base import Directory
 
 def erase_person(work: Work, address: str, *, everywhere: bool) -> str:
     """Erase one person now (W5); the status the request ends with. Raises BadInput, ConsentRefused, PipelineError."""
-    from relationship_pipeline.erasure.person import request_erasure
+    from relationship_pipeline.erasure.person import address_of, identify, request_erasure
 
-    record = work.ledger.require(Purpose.DERIVE)
+    record, directory = _held(work)
+    if directory is not None and not everywhere:
+        members = {row["user_id"] for row in directory.users.to_pylist() if row["is_member"]}
+        if not members & identify(directory, address_of(address)).user_ids:
+            raise BadInput(
+                "no member of the directory has that address, so there is no mailbox to erase; to take somebody outside "
+                "out of everybody's mail say --scope everywhere"
+            )
     request = request_erasure(work.settings.layout, record.epoch, address, everywhere=everywhere, now=datetime.now(UTC))
     return erase_requested_person(work, request)
 
@@ -63,12 +70,11 @@ def apply_opt_outs(work: Work) -> bool:
 def export_person(work: Work, address: str) -> dict[str, Any]:
     """All that is held about one address (W7, O6), as plain data."""
     from relationship_pipeline.erasure import access
-    from relationship_pipeline.erasure.person import identify
+    from relationship_pipeline.erasure.person import address_of, identify
 
     record, directory = _held(work)
-    if "@" not in address:
-        raise BadInput("that is not an address; write it as name@example.com")
-    return access.export_person(work.settings, record.epoch, identify(directory, address), datetime.now(UTC))
+    person = identify(directory, address_of(address))
+    return access.export_person(work.settings, record.epoch, person, datetime.now(UTC))
 
 
 @within_epoch
