@@ -15,6 +15,7 @@ from relationship_pipeline.operations.collection import (
 from relationship_pipeline.operations.consent import provide_consent
 from relationship_pipeline.operations.deletion import (
     backup_store,
+    backups_due,
     check_consent,
     deletion,
     deletion_alert,
@@ -53,6 +54,7 @@ __all__ = [
     "Work",
     "apply_opt_outs",
     "backup_store",
+    "backups_due",
     "build_contact_graph",
     "build_everything",
     "build_health",
