@@ -30,6 +30,7 @@ def erase_person(work: Work, address: str, *, everywhere: bool) -> str:
                 "out of everybody's mail say --scope everywhere"
             )
     request = request_erasure(work.settings.layout, record.epoch, address, everywhere=everywhere, now=datetime.now(UTC))
+    work.report(f"recorded as request {request}")
     return erase_requested_person(work, request)
 
 

@@ -32,9 +32,10 @@ class EpochConfig(dg.Config):
 
 
 class RequestConfig(dg.Config):
-    """The number under which `erase person` recorded whom to erase; the address itself never reaches Dagster."""
+    """The number under which `erase person` recorded whom to erase. A number, so that an address typed in its place is
+    refused before Dagster has stored it."""
 
-    request: str
+    request: int
 
 
 def dagster_hooks(settings: Settings, instance: dg.DagsterInstance, keep_run: str | None) -> "Hooks":
@@ -71,7 +72,11 @@ def protect_jobs(settings: Settings) -> list[dg.JobDefinition]:
     @dg.op
     def erase_recorded_person(context: dg.OpExecutionContext, config: RequestConfig) -> None:
         work = operations.Work(settings, context.log.info)
-        status = guarded(settings, lambda: operations.erase_requested_person(work, config.request))
+        status = guarded(settings, lambda: operations.erase_requested_person(work, str(config.request)))
+        if status == "NO_REQUEST":
+            raise dg.Failure(
+                f"there is no request {config.request}: `erase person` says its number", allow_retries=False
+            )
         context.log.info(f"request {config.request}: {status}")
 
     @dg.op
