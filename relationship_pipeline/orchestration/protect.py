@@ -138,6 +138,10 @@ def protect_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             )
         )
         if active:
+            if active[0].status is dg.DagsterRunStatus.QUEUED:
+                # Runs that hang, or whose machine went down, would keep it in the queue for as long as they count as started.
+                until = operations.next_consent_after(settings, (due or waiting)[0])
+                cancel_runs(context.instance, until=until, keep_run=active[0].run_id, patience=0)
             return dg.SkipReason("a deletion is running")
         # Dagster remembers run keys for ever, so a deletion that failed needs a new one.
         epoch = (due or waiting)[0]

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.data_dir import prepare
 from relationship_pipeline.domain.erasure import ErasureState
 from relationship_pipeline.erasure.progress import ErasureProgress
-from relationship_pipeline.orchestration.protect import ON_TIME, protect_checks, protect_sensors
+from relationship_pipeline.orchestration.protect import ON_TIME, protect_checks, protect_jobs, protect_sensors
 from relationship_pipeline.settings import Settings, load_settings
 
 CHECK = dg.AssetCheckKey(dg.AssetKey("backups"), ON_TIME)
@@ -70,3 +71,23 @@ def test_w2_a_deletion_whose_backups_could_not_be_reached_is_gone_on_with_once_a
     assert all(key.startswith(f"{epoch}:backups:") for key in keys)
     ErasureProgress(settings.layout).reach(epoch, ErasureState.CLOSED, datetime.now(UTC), {})
     assert isinstance(tick(settings, "consent_withdrawal_sensor"), dg.SkipReason)
+
+
+def test_w3_a_deletion_that_waits_in_the_queue_behind_runs_that_hang_clears_its_way(settings: Settings) -> None:
+    config = {"ops": {"erase_epoch": {"config": {"epoch": withdrawn(settings, timedelta(minutes=2))}}}}
+    (sensor,) = [one for one in protect_sensors(settings) if one.name == "consent_withdrawal_sensor"]
+    (erase,) = [one for one in protect_jobs(settings) if one.name == "erase_after_withdrawal"]
+    (other,) = [one for one in protect_jobs(settings) if one.name == "check_consent"]
+    with dg.instance_for_test() as instance:
+        hanging = [instance.create_run_for_job(other, status=dg.DagsterRunStatus.STARTED).run_id for _ in range(2)]
+        place = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("relationship_pipeline"), "__repository__")
+        queued = instance.create_run_for_job(
+            erase,
+            run_config=config,
+            status=dg.DagsterRunStatus.QUEUED,
+            remote_job_origin=place.get_job_origin(erase.name),
+        ).run_id
+        assert isinstance(sensor(dg.build_sensor_context(instance=instance)), dg.SkipReason)
+        states = {run.run_id: run.status for run in instance.get_runs()}
+        assert [states[run] for run in hanging] == [dg.DagsterRunStatus.CANCELED] * 2
+        assert states[queued] is dg.DagsterRunStatus.QUEUED
