@@ -9,7 +9,7 @@ import click
 from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.consent.optouts import KEPT_KINDS, OptOuts
 from relationship_pipeline.domain.addresses import normalize_address, normalize_domain
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import Kind, Mode, OptOut, default_mode, parse_scopes, scopes_text
@@ -90,7 +90,12 @@ for _kind, _metavar in ((Kind.USER, "ADDRESS"), (Kind.GROUP, "ID"), (Kind.DOMAIN
 @json_option
 def list_(as_json: bool) -> None:
     """The opt-outs in force."""
-    entries = [entry for entry in _opt_outs().entries() if entry.ended_at is None]
+    opt_outs = _opt_outs()
+    entries = [entry for entry in opt_outs.entries() if entry.ended_at is None]
+    kept = len(opt_outs.kept()) - sum(entry.kind in KEPT_KINDS for entry in entries)
+    if kept:
+        # C5: only their hashes are kept, so they can be told by number and by nothing else
+        click.echo(f"in force from an earlier consent, whom they name not being kept: {kept}", err=as_json)
     if as_json:
         print_json(
             [
@@ -110,7 +115,7 @@ def list_(as_json: bool) -> None:
         click.echo(
             f"{entry.kind.value}  {entry.subject}  {scopes_text(entry.scopes)}  {entry.mode.value}  {iso(entry.made_at)}"
         )
-    if not entries:
+    if not entries and not kept:
         click.echo("nobody is opted out")
 
 

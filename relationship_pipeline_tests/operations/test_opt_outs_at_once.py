@@ -1,14 +1,19 @@
-"""An opt-out is in what people read when the command returns, whatever its scope and mode (K5, O2, O4, O6)."""
+"""An opt-out is in what people read when the command returns, whatever its scope and mode (K5, O2, O4, O6), and under the
+next consent (C5)."""
 
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.domain.consent import ConsentState
+from relationship_pipeline.layout import Layout
 from relationship_pipeline_tests.command import refuse, succeed
 from relationship_pipeline_tests.end_to_end.small_company import environment, write_company
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented
@@ -23,6 +28,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     crm = folder / "data" / "inbox" / "crm"
     crm.mkdir(parents=True)
     (crm / "contacts.csv").write_text(f"contactid,emailaddress1,fullname\n1,{NEVER_MET},Ida\n")
+    (crm / "accounts.csv").write_text("accountid,name,websiteurl\n7,Northwind,https://www.northwind.example\n")
     collect_and_publish(consented(folder / "export", folder / "data"), ["2026-04"])
     return folder
 
@@ -73,3 +79,23 @@ def test_o2_a_refresh_that_cannot_read_the_mail_still_publishes_without_whoever_
     colleagues = published(tmp_path, "select person_email from most_contacted where side = 'us'")
     assert (ADA,) not in colleagues
     assert ("ben@contoso.com",) in colleagues
+
+
+@pytest.mark.parametrize(("kind", "subject"), [("address", NEVER_MET), ("domain", "northwind.example")])
+def test_c5_a_contact_suppressed_under_an_earlier_consent_is_not_brought_back_by_the_crm(
+    kind, subject, company, settings, tmp_path
+):
+    succeed("opt-out", kind, subject, **settings)
+    layout = Layout(tmp_path / "data")
+    control = ControlLedger(layout)
+    control.withdraw(control.current().epoch, now=datetime.now(UTC), source="cli", reason="withdrawn")
+    again = consented(company / "export", tmp_path / "data")
+    assert control.current().state is ConsentState.GRANTED
+    collect_and_publish(again, ["2026-04"])
+    contacts = {address for (address,) in published(tmp_path, CONTACTS)}
+    assert "fay@tailspin.example" in contacts
+    assert NEVER_MET not in contacts
+    assert (DORA in contacts) == (kind == "address")
+    domains = published(tmp_path, "select domain from account_kpis")
+    assert (("northwind.example",) in domains) == (kind == "address")
+    assert "earlier consent, whom they name not being kept: 1" in succeed("opt-out", "list", **settings)
