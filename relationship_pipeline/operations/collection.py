@@ -57,13 +57,16 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
 @within_epoch
 def read_directory(work: Work) -> Manifest:
     """Read the directory now and commit it with a dated snapshot of the groups that matter (O1). Whoever is found to have
-    opted out with their existing data is taken out of the lake at once (O2); what is derived follows in the same run."""
+    opted out with their existing data is taken out of the lake, and of what is published, at once (O2): the run may end
+    before it publishes, and no later one would find anything of theirs to take out."""
     from relationship_pipeline.erasure.person import erase_due_people
+    from relationship_pipeline.operations.insights import build_everything
 
     record = work.ledger.require(Purpose.COLLECT)
     reading = Reading(work, record)
     if erase_due_people(work.settings, record.epoch, reading.rules):
-        work.report("existing data of people who opted out was erased")
+        work.report("existing data of people who opted out was erased; publishing without it")
+        build_everything(work)
     return reading.directory_manifest
 
 
@@ -197,8 +200,33 @@ def _check(ledger: ControlLedger, epoch: str) -> None:
 
 def rules_now(settings: Settings, epoch: str, directory: Directory) -> Rules:
     """Who may be read and shown at this moment (O1-O6)."""
-    holders = _role_holders(settings, settings.layout.epoch(epoch)) if settings.scope.roles else None
-    return read_rules(settings.layout, epoch, directory, settings, datetime.now(UTC), role_holders=holders)
+    tree = settings.layout.epoch(epoch)
+    return read_rules(
+        settings.layout,
+        epoch,
+        directory,
+        settings,
+        datetime.now(UTC),
+        role_holders=_role_holders(settings, tree) if settings.scope.roles else None,
+        named_elsewhere=partial(_named_by_crm, tree),
+    )
+
+
+def _named_by_crm(epoch: EpochLayout) -> set[str]:
+    """Addresses that the CRM lists, and the domains of its accounts."""
+    from relationship_pipeline.insights.accounts import domain_of_website
+    from relationship_pipeline.insights.crm_people import all_addresses, crm_table
+    from relationship_pipeline.lake.tables import load_tables
+
+    loaded = load_tables(epoch, CRM_TABLE)
+    if loaded is None:
+        return set()
+    named = all_addresses(loaded[1])
+    for account in crm_table(loaded[1], "accounts").to_pylist():
+        named.update(account["addresses"] or ())
+        if domain := domain_of_website(account["website"]):
+            named.add(domain)
+    return named
 
 
 def _role_holders(settings: Settings, epoch: EpochLayout) -> set[str] | None:

@@ -159,14 +159,16 @@ def build_everything(work: Work) -> None:
 
 @within_epoch
 def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
-    """Build and swap in each role's database (or one role's); rows by role."""
+    """Build and swap in each role's database, for what was collected; or one role's, for the instant of the others', though
+    more was collected since (a backfill may take hours). Rows by role."""
     from relationship_pipeline.publishing import publish as publishing
 
     deriving = _deriving(work)
+    built = read_manifest(deriving.context.layout.insight("batches")) if only else None
     counts = publishing.publish(
         work.settings.layout,
         deriving.record.epoch,
-        deriving.as_of,
+        datetime.fromisoformat(built.inputs["as_of"]) if built else deriving.as_of,
         work.settings,
         deriving.context.fence,
         _allowed(deriving.rules, deriving.context.crm),
