@@ -446,6 +446,21 @@ def test_silence_raises_alerts_at_three_and_eight_times_the_usual_gap(lake):
     assert kinds == {BERT: "lapsed"}
 
 
+@pytest.mark.parametrize(("silent", "detail"), [(0, "one contact only"), (2, "one of 3 contacts was in touch in the last 90 days")])
+def test_a_single_threaded_account_counts_contacts_that_only_the_crm_knows(lake, silent, detail):
+    """Product.md 7: one live contact; the alert names as many contacts as account_kpis does."""
+    contacts = [
+        {"contactid": f"c{number}", "emailaddress1": f"silent{number}@fabrikam.com", "_parentcustomerid_value": "a1"}
+        for number in range(silent)
+    ]
+    crm = {"accounts": [{"accountid": "a1", "name": "Fabrikam", "websiteurl": "fabrikam.com"}], "contacts": contacts}
+    mails = [mail for day in (2, 4, 6) for mail in email([MEGAN], sender=ANA, to=[MEGAN], at=at(4, day))]
+    tables = build_all(lake(mails, crm=crm), AS_OF)
+    assert only(tables["account_kpis"], account_id="a1")["contacts"] == 1 + silent
+    alert = only(tables["alerts"], record_type="account", record_id="a1")
+    assert (alert["kind"], alert["since"], alert["detail"]) == ("single_threaded", at(4, 2), detail)
+
+
 def test_o6_a_lead_of_somebody_who_appears_nowhere_has_no_name(lake):
     leads = [
         {"leadid": "l1", "fullname": "Ana Anaya", "companyname": "Fabrikam", "emailaddress1": ANA, "statecode": 0},

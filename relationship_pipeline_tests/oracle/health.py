@@ -313,12 +313,13 @@ def silence_alert(health, last_at):
 
 
 def single_threaded(interactions, first_at, members, as_of):
-    """-> (kind, since, detail) of an account with one live contact, or None. `members`: last interactions of its
-    contacts that had any."""
-    live = [last for last in members if max((as_of - last) // DAY, 0) < LIVE_DAYS]
+    """-> (kind, since, detail) of an account with one live contact, or None. `members`: the last interaction of
+    each of its contacts, None of one that only the CRM knows."""
+    in_touch = [last for last in members if last]
+    live = [last for last in in_touch if max((as_of - last) // DAY, 0) < LIVE_DAYS]
     if len(live) != 1 or interactions < FEWEST:
         return None
-    others = [last + timedelta(days=LIVE_DAYS) for last in members if last not in live]
+    others = [last + timedelta(days=LIVE_DAYS) for last in in_touch if last not in live]
     detail = (
         "one contact only"
         if len(members) == 1

@@ -119,7 +119,7 @@ def recount(
         _tell_health(tables, record, judged, rules, as_of)
         alert = health.silence_alert(judged, row["last_interaction_at"])
         if record.type == "account":
-            members = [last_of[contact] for contact in record.outside if last_of[contact]]
+            members = [last_of[contact] for contact in record.outside]
             alert = health.single_threaded(len(activities), row["first_interaction_at"], members, as_of)
         if alert:
             kind, since, detail = alert
