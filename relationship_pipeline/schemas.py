@@ -450,7 +450,11 @@ PUBLISHED: dict[str, PublishedTable] = {
         (
             *_RECORD,
             ("month", _TEXT, "YYYY-MM"),
-            ("health_score", _SCORE, "Score at the end of that month; null when there was not enough information"),
+            (
+                "health_score",
+                _SCORE,
+                "Score at the end of that month; null if closed by then, or with too little information",
+            ),
             ("health_state", _TEXT, "State at the end of that month"),
             _AS_OF,
         ),

@@ -306,4 +306,8 @@ def load_settings(**overrides: Any) -> Settings:
             raise BadInput(
                 f"unknown setting {key}; `relationship-pipeline init` writes a file that lists all"
             ) from None
+        if first["type"].startswith(("string_pattern", "date")):  # pydantic would show the pattern, or say "too short"
+            raise BadInput(
+                f"setting {key} is not of its form; `relationship-pipeline init` writes a file that shows the forms"
+            ) from None
         raise BadInput(f"setting {key}: {first['msg'].removeprefix('Value error, ')}") from None

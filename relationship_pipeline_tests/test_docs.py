@@ -274,6 +274,17 @@ def test_every_setting_stands_in_the_template() -> None:
     assert set(keys(Settings)) - flat == by_environment
 
 
+def test_every_default_number_and_switch_is_what_the_template_shows() -> None:
+    wrong = {}
+    for name, shown in filled_in_template().items():
+        default = Settings.model_fields[name].default
+        for key, value in shown.items() if isinstance(shown, dict) else [(None, shown)]:
+            known = default if key is None else getattr(default, key)
+            if isinstance(known, int) and value != known:
+                wrong[name, key] = (value, known)
+    assert wrong == {}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_setting_that_a_page_names_exists(page: str) -> None:
     known = {PREFIX + key.upper().replace(".", "__") for key in keys(Settings)}

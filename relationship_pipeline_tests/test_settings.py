@@ -58,6 +58,23 @@ def test_a_mistake_in_the_environment_is_one_line_that_names_the_key(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "key"),
+    [
+        ("MEMORY_LIMIT", "lots", "memory_limit"),
+        ("AS_OF", "tomorrow", "as_of"),
+        ("EXECUTOR", "threads", "executor"),
+        ("OPT_OUT__ATTRIBUTE", "extensionAttribute16", "opt_out.attribute"),
+    ],
+)
+def test_a_value_of_another_form_names_the_key_and_where_the_form_is_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, key: str
+) -> None:
+    monkeypatch.setenv(f"RELATIONSHIP_{name}", text)
+    with pytest.raises(BadInput, match=rf"setting {key} is not of its form; `relationship-pipeline init`"):
+        load_settings()
+
+
 def test_a_data_directory_that_is_a_file_is_said(layout: Layout) -> None:
     layout.root.write_text("")
     with pytest.raises(BadInput, match="the data directory is a file"):

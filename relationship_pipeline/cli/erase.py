@@ -138,11 +138,13 @@ def export_person(address: str) -> None:
 @click.option("--role", "role_name", default="salesperson", show_default=True)
 @click.option("--recipient", help="Who gets the file; registered for the notice on withdrawal.")
 def export_graph(file: Path, role_name: str, recipient: str | None) -> None:
-    """The contact graph as .graphml or .parquet."""
+    """The contact graph: FILE.graphml, or FILE.parquet (the edges) with FILE.nodes.parquet beside it."""
     from relationship_pipeline.publishing.export import export_graph as write_graph
+    from relationship_pipeline.publishing.export import nodes_file
 
     counts = write_graph(data_dir.open_settings().layout, file, role_name, recipient=recipient)
-    click.echo(f"wrote {counts['nodes']:,} nodes and {counts['edges']:,} edges to {file}")
+    files = f"{nodes_file(file)} and {file}" if file.suffix.lower() == ".parquet" else str(file)
+    click.echo(f"wrote {counts['nodes']:,} nodes and {counts['edges']:,} edges to {files}")
 
 
 COMMANDS = [erase, backups, export]

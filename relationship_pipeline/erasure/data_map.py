@@ -20,8 +20,7 @@ class Holds(StrEnum):
     """Personal data class of a store."""
 
     NOTHING = "nothing personal"
-    ADMIN_NAME = "the administrator's name in the consent record"
-    HASHES = "keyed hashes of people who opted out by hand"
+    CONTROL = "the administrator's name in the consent record; keyed hashes of people who opted out by hand"
     KEY = "a key"
     METADATA = "mail and meeting metadata with addresses"
     DERIVED = "numbers and names about people, with addresses"
@@ -77,7 +76,7 @@ STORES = (
     Store(
         "control ledger",
         "control/ledger.sqlite",
-        Holds.ADMIN_NAME,
+        Holds.CONTROL,
         "consent record, role grants, deletions and their deadlines",
         _FOR_EVER,
         None,
@@ -85,7 +84,7 @@ STORES = (
     Store(
         "control journal",
         "control/ledger.sqlite-journal",
-        Holds.ADMIN_NAME,
+        Holds.CONTROL,
         "a write under way",
         "moments",
         None,
@@ -98,7 +97,7 @@ STORES = (
     Store(
         "opt-out key",
         "control/optout.key",
-        Holds.HASHES,
+        Holds.KEY,
         "recognises people who opted out by hand before, when consent is given again (C5)",
         _FOR_EVER,
         None,

@@ -28,6 +28,10 @@ create or replace temp macro health_state(score, k) as
         else 'poor'
     end;
 
+-- of a closed opportunity or a lead that is not open; `instant`: when its health is told
+create or replace temp macro closed_state(closed_at, instant) as
+    case when closed_at < instant - interval 2 years then 'older_than_two_years' else 'not_applicable' end;
+
 create or replace temp macro trend_change(recent, base, k) as
     ln(((recent + 0.5) / k.recent_days) / ((base + 0.5) / k.base_days));
 

@@ -10,15 +10,18 @@ from pathlib import Path
 
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import Purpose, refusal
-from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.errors import BadInput, PipelineError
 from relationship_pipeline.lake.engine import default_memory_limit, open_engine
 from relationship_pipeline.settings import Settings, SourceKind
 
 NEEDED_FREE = 5 * 2**30
 """Three times the export of a mid-sized month; less than this and a month may not fit."""
 
-REQUIRED_DATASETS = (("Message_v1", "Inbox_v1"), ("User_v1",))
-OPTIONAL_DATASETS = {"CalendarView_v0", "MailFolder_v0", "GroupMembers_v0"}
+OPTIONAL_DATASETS = {
+    "CalendarView_v0 or Event_v1": ("calendarview", "event"),
+    "GroupMembers_v0": ("groupmembers",),
+    "MailFolder_v0": ("mailfolder",),
+}
 """Of a Data Connect export (interfaces.md 2)."""
 
 
@@ -103,16 +106,14 @@ def _source(settings: Settings) -> Iterator[Finding]:
 
 
 def _export_folder(folder: Path) -> Iterator[Finding]:
-    if not folder.is_dir():
-        yield Finding("export folder", Verdict.FAIL, "it does not exist; set RELATIONSHIP_DATA_CONNECT_DIR")
+    from relationship_pipeline.sources.data_connect.files import find_datasets
+
+    try:
+        found = {name for name, files in find_datasets(folder).items() if files}
+    except BadInput as error:
+        yield Finding("export folder", Verdict.FAIL, str(error))
         return
-    present = {path.name for path in folder.iterdir() if path.is_dir()}
-    for names in REQUIRED_DATASETS:
-        found = present.intersection(names)
-        yield Finding(
-            " or ".join(names),
-            Verdict.PASS if found else Verdict.FAIL,
-            "present" if found else "required; add it to the export",
-        )
-    for name in sorted(OPTIONAL_DATASETS - present):
-        yield Finding(name, Verdict.CANNOT_TELL, "not in the export: what it would tell is not known")
+    yield Finding("export folder", Verdict.PASS, "holds the mail and the users")
+    for title, names in OPTIONAL_DATASETS.items():
+        if found.isdisjoint(names):
+            yield Finding(title, Verdict.CANNOT_TELL, "not in the export: what it would tell is not known")

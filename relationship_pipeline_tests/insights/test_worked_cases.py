@@ -460,6 +460,61 @@ def test_silence_raises_alerts_at_three_and_eight_times_the_usual_gap(lake):
     assert kinds == {BERT: "lapsed"}
 
 
+@pytest.mark.parametrize(
+    ("silent", "detail"), [(0, "one contact only"), (2, "one of 3 contacts was in touch in the last 90 days")]
+)
+def test_a_single_threaded_account_counts_contacts_that_only_the_crm_knows(lake, silent, detail):
+    """Product.md 7: one live contact; the alert names as many contacts as account_kpis does."""
+    contacts = [
+        {"contactid": f"c{number}", "emailaddress1": f"silent{number}@fabrikam.com", "_parentcustomerid_value": "a1"}
+        for number in range(silent)
+    ]
+    crm = {"accounts": [{"accountid": "a1", "name": "Fabrikam", "websiteurl": "fabrikam.com"}], "contacts": contacts}
+    mails = [mail for day in (2, 4, 6) for mail in email([MEGAN], sender=ANA, to=[MEGAN], at=at(4, day))]
+    tables = build_all(lake(mails, crm=crm), AS_OF)
+    assert only(tables["account_kpis"], account_id="a1")["contacts"] == 1 + silent
+    alert = only(tables["alerts"], record_type="account", record_id="a1")
+    assert (alert["kind"], alert["since"], alert["detail"]) == ("single_threaded", at(4, 2), detail)
+
+
+def test_what_is_closed_has_no_health_from_the_month_of_its_closing_on(lake):
+    """Product.md 7: not_applicable, in health_history as in the KPI tables."""
+    crm = {
+        "contacts": [{"contactid": "c1", "fullname": "Ana Anaya", "emailaddress1": ANA}],
+        "opportunities": [
+            {"opportunityid": name, "_ownerid_value": oid(MEGAN), "_parentcontactid_value": "c1"} | state
+            for name, state in {
+                "open": {"statecode": 0},
+                "won": {"statecode": 1, "actualclosedate": "2025-03-10"},
+                "lost": {"statecode": 2},
+            }.items()
+        ],
+    }
+    mails = [
+        mail
+        for month in (2, 3, 4)
+        for day in (3, 5, 7)
+        for mail in email([MEGAN], sender=ANA, to=[MEGAN], at=at(month, day))
+    ]
+    tables = build_all(lake(mails, crm=crm), AS_OF)
+    told = {
+        name: {
+            row["month"]: row["health_score"] is not None
+            for row in tables["health_history"]
+            if row["record_type"] == "opportunity" and row["record_id"] == name
+        }
+        for name in ("open", "won", "lost")
+    }
+    assert told == {
+        "open": {"2025-02": True, "2025-03": True, "2025-04": True},
+        "won": {"2025-02": True, "2025-03": False, "2025-04": False},
+        "lost": {"2025-02": True, "2025-03": True, "2025-04": False},
+    }
+    for row in tables["opportunity_kpis"]:
+        last = only(tables["health_history"], record_id=row["opportunity_id"], month="2025-04")
+        assert (last["health_score"], last["health_state"]) == (row["health_score"], row["health_state"])
+
+
 def test_o6_a_lead_of_somebody_who_appears_nowhere_has_no_name(lake):
     leads = [
         {"leadid": "l1", "fullname": "Ana Anaya", "companyname": "Fabrikam", "emailaddress1": ANA, "statecode": 0},

@@ -58,7 +58,7 @@ class Standing:
 
 @dataclass
 class Health:
-    """All that is told of one record. `months`: month -> score or None, oldest first."""
+    """All that is told of one record. `months`: month -> (score or None, state), oldest first."""
 
     score: int | None
     state: str
@@ -85,8 +85,7 @@ def judge(activities, answers, as_of, rules, closed=None, rolled_up=None):
     if rolled_up is not None and not rules.accounts:
         state = "not_applicable"
     elif closed is not None:
-        long_ago = closed is not True and closed < _two_years_before(as_of)
-        state = "older_than_two_years" if long_ago else "not_applicable"
+        state = _closed_state(closed, as_of)
     else:
         state = state_of(score, rules)
     told = state in ("good", "fair", "poor")
@@ -97,10 +96,24 @@ def judge(activities, answers, as_of, rules, closed=None, rolled_up=None):
         trend=_trend(activities if rolled_up is None else [], now, gap, as_of, state, rules),
         reasons=_reasons(state, rows) if told else None,
         components=[(row["component"], row["points"], row["detail"]) for row in rows],
-        months=scores,
+        months={month: _told_of_month(month, score, closed, as_of, rules) for month, score in scores.items()},
         now=now if told else None,
         usual_gap=gap,
     )
+
+
+def _closed_state(closed, instant):
+    long_ago = closed is not True and closed < _two_years_before(instant)
+    return "older_than_two_years" if long_ago else "not_applicable"
+
+
+def _told_of_month(month, score, closed, as_of, rules):
+    """-> (score, state) at the month's end, or at `as_of`."""
+    is_now = month == month_of(_last_instant(as_of))
+    instant = as_of if is_now else month_start(month_after(month))
+    if closed is not None and (is_now or (closed is not True and closed < instant)):
+        return None, _closed_state(closed, instant)
+    return score, state_of(score, rules)
 
 
 def answers_of(activities):
@@ -313,12 +326,13 @@ def silence_alert(health, last_at):
 
 
 def single_threaded(interactions, first_at, members, as_of):
-    """-> (kind, since, detail) of an account with one live contact, or None. `members`: last interactions of its
-    contacts that had any."""
-    live = [last for last in members if max((as_of - last) // DAY, 0) < LIVE_DAYS]
+    """-> (kind, since, detail) of an account with one live contact, or None. `members`: the last interaction of
+    each of its contacts, None of one that only the CRM knows."""
+    in_touch = [last for last in members if last]
+    live = [last for last in in_touch if max((as_of - last) // DAY, 0) < LIVE_DAYS]
     if len(live) != 1 or interactions < FEWEST:
         return None
-    others = [last + timedelta(days=LIVE_DAYS) for last in members if last not in live]
+    others = [last + timedelta(days=LIVE_DAYS) for last in in_touch if last not in live]
     detail = (
         "one contact only"
         if len(members) == 1

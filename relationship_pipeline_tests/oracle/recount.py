@@ -119,7 +119,7 @@ def recount(
         _tell_health(tables, record, judged, rules, as_of)
         alert = health.silence_alert(judged, row["last_interaction_at"])
         if record.type == "account":
-            members = [last_of[contact] for contact in record.outside if last_of[contact]]
+            members = [last_of[contact] for contact in record.outside]
             alert = health.single_threaded(len(activities), row["first_interaction_at"], members, as_of)
         if alert:
             kind, since, detail = alert
@@ -135,8 +135,8 @@ def _tell_health(tables, record, judged, rules, as_of):
     for component, points, detail in judged.components:
         row = {"component": component, "points": points, "detail": detail}
         tables["health_components"].append(_named(record, as_of) | row)
-    for month, score in judged.months.items():
-        row = {"month": month, "health_score": score, "health_state": health.state_of(score, rules)}
+    for month, (score, state) in judged.months.items():
+        row = {"month": month, "health_score": score, "health_state": state}
         tables["health_history"].append(_named(record, as_of) | row)
 
 

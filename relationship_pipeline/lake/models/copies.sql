@@ -60,7 +60,7 @@ select
     cc_list as cc_addresses,
     folder_class,
     is_meeting_message,
-    has_bulk_header
+    coalesce(has_bulk_header, false)
     or if(
         coalesce(len(to_addresses), 0) + coalesce(len(cc_addresses), 0) > 50,
         len(list_distinct(list_concat(to_list, cc_list))) + unresolved > 50,

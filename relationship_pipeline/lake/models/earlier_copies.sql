@@ -24,7 +24,7 @@ select
     cc_addresses,
     folder_class,
     is_meeting_message,
-    is_bulk,
+    coalesce(is_bulk, false) as is_bulk,
     false as is_draft,
     is_off_clock(sent_at, received_at) as is_off_clock,
     0 as unresolved,

@@ -29,7 +29,6 @@ members as (
     select unnest(contact_accounts.accounts) as account_id, kpis.last_interaction_at, kpis.days_since_last_interaction
     from contact_accounts
     inner join kpis on kpis.record_type = 'contact' and kpis.record_id = contact_accounts.contact
-    where kpis.last_interaction_at is not null
 ),
 
 accounts as (

@@ -13,9 +13,7 @@ judged as (
         date_diff('day', health_rhythm.first_on, health_instants.on_day) + 1 as known_days,
         case
             when known_records.record_type = 'account' and not k.accounts then 'not_applicable'
-            when not crm_states.is_open and crm_states.closed_at < $as_of::timestamptz - interval 2 years
-                then 'older_than_two_years'
-            when not crm_states.is_open then 'not_applicable'
+            when not crm_states.is_open then closed_state(crm_states.closed_at, $as_of::timestamptz)
             else health_state(health_scores.score, k)
         end as state,
         k
