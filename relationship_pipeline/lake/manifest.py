@@ -67,8 +67,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def all_paths(self, folder: Path) -> list[Path]:
-        """Everything that the manifest names."""
-        return [folder / file.name for file in self.files]
+        """Everything that the manifest names, each file once: kinds with equal rows share one."""
+        return [folder / name for name in dict.fromkeys(file.name for file in self.files)]
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import random
+import shutil
+from contextlib import nullcontext
 from datetime import timedelta
 
+import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentState
-from relationship_pipeline.durable import put_bytes
+from relationship_pipeline.durable import make_folder, put_bytes, temp_path
 from relationship_pipeline.erasure.backups import CHUNK, RETENTION, make_backup, purge_backups, restore_backup
 from relationship_pipeline.erasure.run import run_erasure
 from relationship_pipeline.errors import BadInput, ConsentRefused, PipelineError, Refused
 from relationship_pipeline.lake.manifest import read_manifest
 from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.writer import adopt_part, commit_manifest
 from relationship_pipeline_tests.erasure.lived_in import ADMIN, NOW, commit, consented, email_rows, live_in
 
 
@@ -44,6 +49,27 @@ def test_w2_a_restore_brings_back_the_months_as_they_were_sealed(home):
     assert done["folders"] == 4
     assert open_table(folder).content_id == before.content_id
     assert not list(home.tree.tmp.iterdir()), "the opened archive is gone"
+
+
+def share_a_file(home):
+    """Interactions of a month in which two kinds have equal rows: their file, named by its content, is one."""
+    folder = make_folder(home.tree.month("interactions", "2026-09"))
+    temp = temp_path(folder, ".parquet")
+    pq.write_table(pa.table({"address": pa.array([], pa.string())}), temp)
+    part = adopt_part(temp, "email_identities", 0)
+    files = [part, msgspec.structs.replace(part, table="meeting_identities")]
+    commit_manifest(
+        folder, epoch=home.epoch, table="interactions", month="2026-09", files=files, fence=nullcontext
+    )
+    return folder
+
+
+def test_w2_a_month_whose_kinds_share_a_file_comes_back(home):
+    folder = share_a_file(home)
+    path = make_backup(home.layout, home.store, home.epoch, NOW)
+    shutil.rmtree(folder)
+    restore(home, path)
+    assert [file.table for file in open_table(folder).files] == ["email_identities", "meeting_identities"]
 
 
 def test_w2_a_month_larger_than_a_chunk_is_sealed_in_several(home):
