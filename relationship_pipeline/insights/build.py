@@ -35,7 +35,7 @@ from relationship_pipeline.insights.window import Window, open_window
 from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.engine import sql
 from relationship_pipeline.lake.manifest import DataFile, Manifest
-from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.reader import standing_table
 from relationship_pipeline.lake.writer import adopt_part, commit_manifest
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _keep_held(
     window = open_window(context, as_of)
     inputs = {**window.inputs, "settings": _settings_digest(context), "crm": crm_digest(context.crm), **also}
     folders = {table: context.layout.insight(table) for table in tables}
-    standing = {table: open_table(folder) for table, folder in folders.items()}
+    standing = {table: standing_table(folder) for table, folder in folders.items()}
     if all(manifest is not None and manifest.inputs == inputs for manifest in standing.values()):
         return {table: manifest for table, manifest in standing.items() if manifest is not None}
     with context.engine() as engine:

@@ -152,6 +152,8 @@ class Reading:
             directory = self.source.read_directory(groups)
             record_memberships(layout, record.epoch, directory, groups)
             directory, self.directory_manifest = store_directory(self.epoch, directory, fence)
+        for note in self.directory_manifest.quality.get("notes", ()):
+            work.report(note)
         self.rules = rules_now(settings, record.epoch, directory)
         self.collection: Collection = Collection(
             layout=layout,
