@@ -66,6 +66,7 @@ def read_directory(work: Work) -> Manifest:
     return reading.directory_manifest
 
 
+@within_epoch
 def read_crm(work: Work) -> Mapping[str, int]:
     """Read the CRM folder, where there is one, and commit it; rows by kind. Rows left out are counted by reason in the
     manifest's quality record. A demo's folder is generated with its tenant."""
@@ -76,15 +77,18 @@ def read_crm(work: Work) -> Mapping[str, int]:
     record = work.ledger.require(Purpose.COLLECT)
     epoch = settings.layout.epoch(record.epoch)
     folder = settings.crm_folder
-    if settings.source is SourceKind.DEMO and settings.crm_dir is None and (tenant := read_demo(settings.layout.demo)):
-        folder = epoch.tmp / "demo" / "crm"
-        write_crm_folder(tenant, folder)
     if settings.crm_dir is not None and not folder.is_dir():
         work.report("the setting crm_dir names no folder: nothing of a CRM is read")
-    crm = read_crm_files(folder)
-    rejected = {f"{kind}: {reason}": count for (kind, reason), count in crm.rejected.items()}
     fence = partial(work.ledger.commit_fence, record.epoch, Purpose.COLLECT)
-    store_tables(epoch, CRM_TABLE, crm.tables, fence, quality={"rejected": rejected})
+    # Two runs at once: the one that reads last also commits last.
+    with locked(settings.layout.table_lock(CRM_TABLE)):
+        tenant = read_demo(settings.layout.demo) if settings.source is SourceKind.DEMO else None
+        if tenant is not None and settings.crm_dir is None:
+            folder = epoch.tmp / "demo" / "crm"
+            write_crm_folder(tenant, folder)
+        crm = read_crm_files(folder)
+        rejected = {f"{kind}: {reason}": count for (kind, reason), count in crm.rejected.items()}
+        store_tables(epoch, CRM_TABLE, crm.tables, fence, quality={"rejected": rejected})
     for reason, count in rejected.items():
         work.report(f"CRM rows left out, {reason}: {count}")
     return {kind: table.num_rows for kind, table in crm.tables.items()}
