@@ -25,7 +25,7 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.months import add_months
 from relationship_pipeline.durable import make_folder, temp_path
-from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.errors import BadLake, PipelineError
 from relationship_pipeline.lake.engine import copy_to_parquet, open_engine, sql, storage_errors
 from relationship_pipeline.lake.manifest import LEFT_OUT, MANIFEST, DataFile
 from relationship_pipeline.lake.reader import open_table
@@ -95,7 +95,8 @@ def rewrite_lake(
     what was staged; counts `folders`, `rows_removed`. `epoch` is the tree's id (a restored tree has another name).
 
     After it each month is what a fresh collection would be that never saw them (a month cut by the cap excepted);
-    insights and published databases are the caller's to build anew. Raises BadLake, ConsentRefused.
+    insights and published databases are the caller's to build anew. The rows of a damaged folder all go; it has to be
+    collected again. Raises ConsentRefused.
     """
     counts = {"folders": 0, "rows_removed": 0}
     touched: set[str] = set()
@@ -103,14 +104,21 @@ def rewrite_lake(
         for table, folder in _folders(tree):
             month = folder.name.removeprefix("month=") if folder.name.startswith("month=") else None
             with lock(f"{table}-{month}" if month else table), storage_errors(f"rewriting {table}"):
-                removed = _rewrite_folder(engine, folder, table, month, epoch, without, fence)
+                try:
+                    removed = _rewrite_folder(engine, folder, table, month, epoch, without, fence)
+                except BadLake:
+                    # What cannot be read cannot be shown to be without them. The manifest stays, so that whoever collects
+                    # the folder anew says what was lost.
+                    removed = 0
+                    _drop_parts(folder)
             if removed is not None:
                 counts["folders"] += 1
                 counts["rows_removed"] += removed
                 if month:
                     touched |= {add_months(month, -1), month, add_months(month, 1)}
     for month in sorted(touched):
-        _drop_folder(tree.month(INTERACTIONS, month))
+        with lock(f"{INTERACTIONS}-{month}"):
+            _drop_folder(tree.month(INTERACTIONS, month))
     for folder in (tree.stage, tree.exports):
         _drop_below(folder)
     return counts
@@ -225,6 +233,11 @@ def _tally(engine: duckdb.DuckDBPyConnection, kind: str, files: Collection[str])
     cursor = engine.execute(sql(MODELS, f"{kind}_tally"), {"files": list(files)})
     names = [column[0] for column in cursor.description or ()]
     return dict(zip(names, cursor.fetchone() or (), strict=True))
+
+
+def _drop_parts(folder: Path) -> None:
+    for part in folder.glob("part-*"):
+        part.unlink(missing_ok=True)
 
 
 def _drop_folder(folder: Path) -> None:

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from relationship_pipeline import operations
+from relationship_pipeline.errors import BadLake
 from relationship_pipeline.lake.directory import load_directory
 from relationship_pipeline.lake.manifest import MANIFEST
 from relationship_pipeline.operations import Work
 from relationship_pipeline.publishing.connection import database_path
 from relationship_pipeline.schemas import PUBLISHED
-from relationship_pipeline_tests.end_to_end.small_company import MONTHS, write_company
+from relationship_pipeline_tests import factories
+from relationship_pipeline_tests.end_to_end.small_company import COLLEAGUES, MONTHS, write_company
 from relationship_pipeline_tests.end_to_end.tables import RUN_TIMES
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented, quiet, settings_of
 
@@ -108,3 +111,27 @@ def test_collecting_anew_mends_a_whole_damaged_lake(work: Work) -> None:
     operations.build_everything(work)
     after = published(work)
     assert {**after, "batches": []} == {**before, "batches": []}
+
+
+@pytest.mark.parametrize("what", ["cut", "missing", "manifest"])
+def test_o2_a_damaged_month_keeps_nobody_from_being_erased_and_can_be_collected_again(work: Work, what: str) -> None:
+    tree, ada = tree_of(work), COLLEAGUES[0]
+    assert mailbox_of(ada) in set().union(*map(mailboxes, tree.glob("lake/email/month=2026-03/part-*")))
+    damage(tree / "lake/email/month=2026-02", what)
+    with pytest.raises(BadLake, match="2026-02"):
+        operations.erase_person(work, ada, everywhere=False)
+    assert not list(tree.glob("lake/email/month=2026-02/part-*")), "nobody knows whether Ada is in there"
+    operations.read_directory(work)
+    manifest = operations.collect_emails(work, "2026-02")
+    assert manifest.quality["status"] == "partial"
+    assert operations.erase_person(work, ada, everywhere=False) == "COMPLETED"
+    held = [path for path in tree.glob("lake/email/*/part-*") if mailboxes(path) & {mailbox_of(ada)}]
+    assert held == []
+
+
+def mailboxes(part: Path) -> set[str]:
+    return set(pq.read_table(part, columns=["mailbox"], partitioning=None)["mailbox"].to_pylist())
+
+
+def mailbox_of(address: str) -> str:
+    return str(factories.user(address)["id"]).lower()
