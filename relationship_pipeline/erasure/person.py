@@ -190,9 +190,7 @@ def _row_files(tree: EpochLayout, table: str) -> list[Path]:
     return paths
 
 
-def _found(
-    engine: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object]
-) -> list[tuple[Any, ...]] | None:
+def _found(engine: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object]) -> list[tuple[Any, ...]] | None:
     """A query's rows; None where a file cannot be read, being damaged or replaced meanwhile."""
     import duckdb
 

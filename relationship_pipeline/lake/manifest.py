@@ -71,6 +71,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return [folder / name for name in dict.fromkeys(file.name for file in self.files)]
 
 
+def encode_manifest(manifest: Manifest) -> bytes:
+    """As it stands in its file."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a folder, or None where nothing was committed. Raises BadLake when it cannot be read."""
     path = folder / MANIFEST

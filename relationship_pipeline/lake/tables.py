@@ -47,7 +47,5 @@ def load_tables(epoch: EpochLayout, table: str) -> tuple[Manifest, dict[str, pa.
     folder = epoch.table(table)
     return read_whole(
         folder,
-        lambda manifest: {
-            file.table: pq.read_table(folder / file.name, partitioning=None) for file in manifest.files
-        },
+        lambda manifest: {file.table: pq.read_table(folder / file.name, partitioning=None) for file in manifest.files},
     )

@@ -45,10 +45,12 @@ def tree_of(work: Work) -> Path:
 def published(work: Work) -> dict[str, list[Any]]:
     """Every published table without the columns that tell when a run happened."""
     tables = {}
-    with duckdb.connect(str(database_path(work.settings.layout.published, "sales_manager")), read_only=True) as connection:
+    with duckdb.connect(
+        str(database_path(work.settings.layout.published, "sales_manager")), read_only=True
+    ) as connection:
         for name, table in PUBLISHED.items():
             columns = ", ".join(column for column in table.schema.names if column not in RUN_TIMES)
-            tables[name] = connection.execute(f"select {columns} from {name} order by all").fetchall()  # noqa: S608
+            tables[name] = connection.execute(f"select {columns} from {name} order by all").fetchall()
     return tables
 
 
