@@ -5,17 +5,25 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from relationship_pipeline import operations
+from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.consent.tie_marks import TieKind, TieMark, TieMarks, TieReason
 from relationship_pipeline.data_dir import prepare
 from relationship_pipeline.lake.tables import load_tables
 from relationship_pipeline.operations import Work
 from relationship_pipeline.operations.collection import CRM_TABLE
+from relationship_pipeline.operations.insights import INSIGHTS_LOCK
+from relationship_pipeline.publishing.connection import database_path
 from relationship_pipeline.settings import Settings
-from relationship_pipeline_tests.end_to_end.small_company import write_company
+from relationship_pipeline_tests import factories
+from relationship_pipeline_tests.end_to_end.small_company import COLLEAGUES, MONTHS, write_company
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented, quiet, settings_of
 
 CONTACTS_CSV = "contactid,emailaddress1,fullname\nc1,dora@northwind.example,Dora\n"
@@ -64,3 +72,54 @@ def load_crm_often(settings: Settings) -> None:
 
 def test_b8_the_crm_folder_is_read_by_several_runs_at_once(work: Work) -> None:
     all_at_once(work.settings, read_crm_often, read_crm_often, start_commands_often, load_crm_often)
+
+
+def test_b5_a_month_that_lands_between_building_and_publishing_is_published(work: Work) -> None:
+    """Without a fixed `as_of` insights are for the instant the last month was read."""
+    live = Work(work.settings.model_copy(update={"as_of": None}), quiet)
+    operations.build_everything(live)
+    landed = operations.collect_emails(live, MONTHS[-1])
+    operations.publish(live)
+    assert shown(live, "select distinct as_of from contact_kpis") == [(landed.created_at,)]
+    assert shown(live, "select distinct as_of from graph_edges") == [(landed.created_at,)]
+
+
+def test_k7_a_tie_hidden_while_a_build_waits_for_its_turn_stays_hidden(work: Work) -> None:
+    layout, ada, dora = work.settings.layout, COLLEAGUES[0], "dora@northwind.example"
+    looked_up = f"select * from who_knows_whom where contact_email = '{dora}' and colleague_email = '{ada}'"
+    assert shown(work, looked_up)
+    with locked(layout.work_lock(INSIGHTS_LOCK)):
+        waiting = multiprocessing.get_context("spawn").Process(target=build_and_publish, args=(work.settings,))
+        waiting.start()
+        until_it_waits(waiting.pid)
+        mark = TieMark(
+            TieKind.CONTACT, dora, None, mailbox_of(ada), TieReason.HIDDEN, datetime.now(UTC), "administrator"
+        )
+        TieMarks(layout, work.ledger.current().epoch).add(mark)
+    waiting.join(100)
+    assert waiting.exitcode == 0
+    assert not shown(work, looked_up)
+
+
+def build_and_publish(settings: Settings) -> None:
+    work = Work(settings, quiet)
+    operations.build_who_knows_whom(work)
+    operations.publish(work)
+
+
+def until_it_waits(pid: int | None) -> None:
+    """Until a process waits for a lock that somebody holds."""
+    while not any("->" in line and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines()):
+        pass
+
+
+def mailbox_of(address: str) -> str:
+    return str(factories.user(address)["id"]).lower()
+
+
+def shown(work: Work, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(
+        str(database_path(work.settings.layout.published, "sales_manager")), read_only=True
+    ) as database:
+        database.execute("set TimeZone = 'UTC'")
+        return database.execute(sql).fetchall()
