@@ -10,7 +10,9 @@ Addresses travel by the pipe, never on the command line.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -247,8 +249,14 @@ def _drop_folder(folder: Path) -> None:
 
 
 def _drop_below(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True) if folder.is_dir() else ():
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    """Remove what a folder holds, but for what others make there meanwhile."""
+    for here, folders, files in os.walk(folder, topdown=False):
+        for path in (Path(here) / name for name in (*files, *folders)):
+            try:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
 
 
 def _serve() -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relationship_pipeline.consent.enforcement import (
@@ -19,7 +21,7 @@ from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
-from relationship_pipeline.errors import BadInput, BadLake
+from relationship_pipeline.errors import BadInput, BadLake, TryAgain
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.layout import EpochLayout
@@ -101,9 +103,10 @@ def collect_emails(work: Work, month: str) -> Manifest:
 
     reading = Reading(work, _require_window(work, month))
     scope = reading.scope(EMAIL, month)
-    staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
-    manifest = collect.collect_emails(reading.collection, month, staged)
-    staged.settle(manifest.content_id)
+    with _stage_stands(reading.stage):
+        staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
+        manifest = collect.collect_emails(reading.collection, month, staged)
+        staged.settle(manifest.content_id)
     work.report(
         f"{month}: {manifest.quality['distinct_emails']:,} emails from {manifest.quality['copies_read']:,} copies"
     )
@@ -117,9 +120,10 @@ def collect_meetings(work: Work, month: str) -> Manifest:
 
     reading = Reading(work, _require_window(work, month))
     scope = reading.scope(MEETINGS, month)
-    staged = reading.source.stage_meetings(month, scope, reading.stage, reading.checkpoint, work.report)
-    manifest = collect.collect_meetings(reading.collection, month, staged)
-    staged.settle(manifest.content_id)
+    with _stage_stands(reading.stage):
+        staged = reading.source.stage_meetings(month, scope, reading.stage, reading.checkpoint, work.report)
+        manifest = collect.collect_meetings(reading.collection, month, staged)
+        staged.settle(manifest.content_id)
     return manifest
 
 
@@ -132,10 +136,30 @@ def collect_planned_meetings(work: Work) -> Manifest:
     start = work.settings.now()
     end = month_end(month_of(start)) + PLANNED_AHEAD
     scope = ReadScope(reading.rules.readable_mailboxes)
-    staged = reading.source.stage_planned_meetings(start, end, scope, reading.stage, reading.checkpoint, work.report)
-    manifest = collect.collect_planned_meetings(reading.collection, start, end, staged)
-    staged.settle(manifest.content_id)
+    with _stage_stands(reading.stage):
+        staged = reading.source.stage_planned_meetings(
+            start, end, scope, reading.stage, reading.checkpoint, work.report
+        )
+        manifest = collect.collect_planned_meetings(reading.collection, start, end, staged)
+        staged.settle(manifest.content_id)
     return manifest
+
+
+@contextmanager
+def _stage_stands(stage: Path) -> Iterator[None]:
+    """Erasing somebody takes what is staged away from whoever works on it, and so does another run that finds an export
+    file replaced: that is a passing fault. Raises TryAgain."""
+    import duckdb
+
+    try:
+        yield
+    except (FileNotFoundError, duckdb.IOException) as error:
+        text = str(error)
+        if str(stage) in text and any(gone in text for gone in ("No such file", "No files found")):
+            raise TryAgain(
+                "what was read went before it was collected: somebody was erased, or the export changed; run it again"
+            ) from error
+        raise
 
 
 class Reading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from relationship_pipeline import operations
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.tie_marks import TieKind, TieMark, TieMarks, TieReason
 from relationship_pipeline.data_dir import prepare
+from relationship_pipeline.erasure.rewrite import Without, rewrite_in_fresh_process
+from relationship_pipeline.errors import TryAgain
 from relationship_pipeline.lake.tables import load_tables
 from relationship_pipeline.operations import Work
 from relationship_pipeline.operations.collection import CRM_TABLE
@@ -123,3 +126,27 @@ def shown(work: Work, sql: str) -> list[tuple[Any, ...]]:
     ) as database:
         database.execute("set TimeZone = 'UTC'")
         return database.execute(sql).fetchall()
+
+
+def test_w5_erasing_while_months_are_collected_fails_neither(work: Work) -> None:
+    all_at_once(work.settings, collect_often, erase_often)
+
+
+def collect_often(settings: Settings) -> None:
+    """As Dagster does it: what says that it may be tried again is tried again."""
+    for month in MONTHS * 3:
+        for _ in range(50):
+            with suppress(TryAgain):
+                operations.collect_emails(Work(settings, quiet), month)
+                break
+        else:
+            raise AssertionError(f"{month} was never collected")
+
+
+def erase_often(settings: Settings) -> None:
+    record = Work(settings, quiet).ledger.current()
+    assert record is not None
+    for number in range(6):
+        rewrite_in_fresh_process(
+            settings, record.epoch, Without(frozenset(), frozenset({f"p{number}@northwind.example"}))
+        )
