@@ -13,7 +13,7 @@ from relationship_pipeline.orchestration.assets.derive import derive_assets
 from relationship_pipeline.orchestration.assets.publish import PUBLISH_POOL, publish_assets
 from relationship_pipeline.orchestration.jobs import asset_jobs
 from relationship_pipeline.orchestration.partitions import monthly_partitions
-from relationship_pipeline.orchestration.protect import protect_jobs, protect_sensors
+from relationship_pipeline.orchestration.protect import protect_checks, protect_jobs, protect_sensors
 from relationship_pipeline.orchestration.schedules import daily_refresh_schedule
 from relationship_pipeline.settings import Settings
 
@@ -29,6 +29,7 @@ def build_definitions(settings: Settings, *, publish_pool: str | None = PUBLISH_
             *derive_assets(settings, months),
             *publish_assets(settings, publish_pool),
         ],
+        asset_checks=protect_checks(settings),
         jobs=[*asset_jobs(), *protect_jobs(settings)],
         schedules=[daily_refresh_schedule(settings)],
         sensors=protect_sensors(settings),

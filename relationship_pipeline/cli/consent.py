@@ -11,8 +11,8 @@ from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
 from relationship_pipeline.cli.tenant import running_tenant
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.domain.consent import ConsentLevel
-from relationship_pipeline.errors import BadInput
+from relationship_pipeline.domain.consent import ConsentLevel, ConsentState
+from relationship_pipeline.errors import BadInput, Refused
 
 
 @click.group()
@@ -100,9 +100,18 @@ def withdraw(admin: str, epoch: str | None, yes: bool, dry_run: bool) -> None:
         raise BadInput("there is no consent to withdraw")
     if epoch is not None and epoch != record.epoch:
         raise BadInput(f"epoch {epoch} is not the current one; it is {record.epoch}")
+    if record.state is ConsentState.ERASED:
+        click.echo(f"epoch {record.epoch} was withdrawn and is erased already; nothing is left to delete")
+        return
     for store, counts in sorted(what_will_go(settings.layout, operations.backup_store(settings), record.epoch).items()):
         click.echo(f"  {store}: {counts['files']} files, {counts['bytes']:,} bytes", err=True)
-    for export in list_exports(settings.layout.epoch(record.epoch).ledger):
+    try:
+        handed_out = list_exports(settings.layout.epoch(record.epoch).ledger)
+    except Refused:
+        # whatever is damaged, withdrawing must stay possible
+        handed_out = []
+        click.echo("  what was exported, and to whom, is not known: the epoch's ledger.sqlite cannot be read", err=True)
+    for export in handed_out:
         recipient = f"{export.recipient} ({export.role})" if export.recipient else export.role
         line = f"  handed out on {iso(export.at)}, out of reach: {export.kind} for {recipient}; tell them of the withdrawal"
         click.echo(line, err=True)

@@ -9,7 +9,7 @@ import click
 from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.consent.optouts import KEPT_KINDS, OptOuts
 from relationship_pipeline.domain.addresses import normalize_address, normalize_domain
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import Kind, Mode, OptOut, default_mode, parse_scopes, scopes_text
@@ -69,12 +69,15 @@ def _add_command(kind: Kind, metavar: str) -> click.Command:
             made_at=datetime.now(UTC),
             source="administrator",
         )
-        _opt_outs().add(entry)
+        opt_outs = _opt_outs()
+        opt_outs.add(entry)
         click.echo(f"{kind.value} opted out: scope {scopes_text(entry.scopes)}, mode {entry.mode.value}")
-        if entry.mode is Mode.ERASE:
-            work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
-            erased = operations.erase_opted_out(work)
-            click.echo("what was collected is gone" if erased else "nothing had been collected")
+        if kind is Kind.GROUP and entry.subject not in opt_outs.memberships():
+            click.echo("who is a member is read by the next refresh, which applies it: relationship-pipeline refresh")
+            return
+        work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
+        erased = operations.apply_opt_outs(work)
+        click.echo("what was collected is gone" if erased else "nothing that was collected had to go")
 
     return command
 
@@ -87,7 +90,12 @@ for _kind, _metavar in ((Kind.USER, "ADDRESS"), (Kind.GROUP, "ID"), (Kind.DOMAIN
 @json_option
 def list_(as_json: bool) -> None:
     """The opt-outs in force."""
-    entries = [entry for entry in _opt_outs().entries() if entry.ended_at is None]
+    opt_outs = _opt_outs()
+    entries = [entry for entry in opt_outs.entries() if entry.ended_at is None]
+    kept = len(opt_outs.kept()) - sum(entry.kind in KEPT_KINDS for entry in entries)
+    if kept:
+        # C5: only their hashes are kept, so they can be told by number and by nothing else
+        click.echo(f"in force from an earlier consent, whom they name not being kept: {kept}", err=as_json)
     if as_json:
         print_json(
             [
@@ -107,7 +115,7 @@ def list_(as_json: bool) -> None:
         click.echo(
             f"{entry.kind.value}  {entry.subject}  {scopes_text(entry.scopes)}  {entry.mode.value}  {iso(entry.made_at)}"
         )
-    if not entries:
+    if not entries and not kept:
         click.echo("nobody is opted out")
 
 

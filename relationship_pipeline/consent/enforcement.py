@@ -111,11 +111,13 @@ def read_rules(
     now: datetime,
     *,
     role_holders: Collection[str] | None = None,
+    named_elsewhere: Callable[[], Collection[str]] = frozenset,
 ) -> Rules:
     """The rules in force at `now`.
 
     `role_holders`: addresses (N1) or directory ids of those who hold a role of `[scope] roles`, from the CRM's
-    `user_roles`.
+    `user_roles`. `named_elsewhere`: addresses and domains that the CRM names, for of opt-outs under an earlier consent
+    only hashes are kept (C5); not asked for where none are.
     Raises Refused when a group was never read or the ledger cannot be, and BadInput for a broken `inbox/opt_outs.csv`
     or a role scope without CRM rows (O1: what is unknown stops the run).
     """
@@ -125,7 +127,7 @@ def read_rules(
     _require_snapshots(entries, settings, opt_outs.scope_groups(), memberships)
     users = _member_users(directory)
     by_hand = [entry for entry in entries if entry.kind is not Kind.GROUP]
-    by_hand += _kept(opt_outs, users, by_hand)
+    by_hand += _kept(opt_outs, users, by_hand, named_elsewhere)
     by_hand += _from_csv(layout.inbox_opt_outs)
     concerned = _entries_by_user(users, by_hand, [e for e in entries if e.kind is Kind.GROUP], memberships)
     if settings.opt_out.attribute is not None:
@@ -192,16 +194,22 @@ def _require_snapshots(
     if unread:
         raise Refused(
             f"the members of {len(unread)} opt-out or scope group(s) have not been read yet; "
-            "refresh the directory before collecting"
+            "run `relationship-pipeline refresh` first, which reads them"
         )
 
 
-def _kept(opt_outs: OptOuts, users: Iterable[_User], known: Iterable[OptOut]) -> list[OptOut]:
-    """Entries of earlier epochs that the directory's addresses bring back, unless this epoch's ledger has them."""
+def _kept(
+    opt_outs: OptOuts,
+    users: Iterable[_User],
+    known: Iterable[OptOut],
+    named_elsewhere: Callable[[], Collection[str]],
+) -> list[OptOut]:
+    """Entries of earlier epochs that the addresses of the directory and the CRM bring back, unless this epoch's ledger
+    has them."""
     kept = opt_outs.kept()
     if not len(kept):
         return []
-    addresses = {address for user in users for address in user.addresses}
+    addresses = {address for user in users for address in user.addresses}.union(named_elsewhere())
     domains = {parent for address in addresses for parent in _parents(address)}
     standing_now = {(entry.kind, entry.subject) for entry in known if entry.ended_at is None}
     found = kept.match(Kind.USER, addresses) + kept.match(Kind.ADDRESS, addresses) + kept.match(Kind.DOMAIN, domains)

@@ -20,8 +20,9 @@ from relationship_pipeline.consent.epoch_ledger import epoch_transaction
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
 from relationship_pipeline.consent.tie_marks import TieMarks
+from relationship_pipeline.domain.addresses import normalize_address
 from relationship_pipeline.domain.consent import Purpose
-from relationship_pipeline.domain.optout import DEFAULT_SCOPES, EVERYWHERE, Kind, Mode, OptOut
+from relationship_pipeline.domain.optout import DEFAULT_SCOPES, EVERYWHERE, Kind, Mode, OptOut, Scope
 from relationship_pipeline.erasure.rewrite import (
     EMAIL,
     INTERACTIONS,
@@ -70,18 +71,25 @@ def identify(directory: Directory | None, address: str) -> Person:
     return Person(frozenset(ids), frozenset(addresses | {address}))
 
 
+def address_of(text: str) -> str:
+    """The address that a person typed, as rows hold it (N1). Raises BadInput where it is none."""
+    address = normalize_address(text)
+    if address is None or "@" not in address:
+        raise BadInput("that is not one address; write it as name@example.com")
+    return address
+
+
 def request_erasure(layout: Layout, epoch: str, address: str, *, everywhere: bool, now: datetime) -> str:
     """Record that somebody is to be erased and opt them out; returns the request's number, which is no personal data.
     A request for the same address that is not completed is taken up again. Raises BadInput, ConsentRefused."""
-    address = address.strip().lower()
-    if "@" not in address:
-        raise BadInput("that is not an address; write it as name@domain")
-    scopes = EVERYWHERE if everywhere else DEFAULT_SCOPES
-    OptOuts(layout, epoch).add(OptOut(Kind.USER, address, scopes, Mode.ERASE, made_at=now, source="erase person"))
+    address = address_of(address)
+    opt_outs = OptOuts(layout, epoch)
+    # whoever opted out everywhere before stays so: an erasure never shows anybody again
+    hidden = any(Scope.EVERYWHERE in entry.scopes for entry in opt_outs.kept().match(Kind.USER, [address]))
+    scopes = EVERYWHERE if everywhere or hidden else DEFAULT_SCOPES
+    opt_outs.add(OptOut(Kind.USER, address, scopes, Mode.ERASE, made_at=now, source="erase person"))
     if everywhere:
-        OptOuts(layout, epoch).add(
-            OptOut(Kind.ADDRESS, address, scopes, Mode.ERASE, made_at=now, source="erase person")
-        )
+        opt_outs.add(OptOut(Kind.ADDRESS, address, scopes, Mode.ERASE, made_at=now, source="erase person"))
     scope = "everywhere" if everywhere else "mailbox"
     with _requests(layout, epoch) as connection:
         open_one = connection.execute(
@@ -135,7 +143,7 @@ def erasure_status_of(layout: Layout, epoch: str, address: str) -> Status:
     with epoch_transaction(layout.epoch(epoch).ledger, read_only=True) as connection:
         row = connection.execute(
             "select status from person_erasure where subject = ? order by request desc limit 1",
-            (address.strip().lower(),),
+            (address_of(address),),
         ).fetchone()
     return Status(row[0]) if row else Status.NO_REQUEST
 

@@ -138,10 +138,14 @@ def erasure_status(layout: Layout, now: datetime) -> dict[str, Any] | None:
 
 
 def check_deadlines(layout: Layout, now: datetime) -> Alert:
-    """The loudest alert of all deletions: what `erase status --check`, the asset check and the watchdog act on."""
+    """The loudest alert of all deletions: what `erase status --check`, the asset check and the watchdog act on. Writes
+    nothing where no deletion is open: a sensor asks all day."""
     progress = ErasureProgress(layout)
+    still_open = [one for one in progress.all() if one.state is not ErasureState.CLOSED]
+    if not still_open:
+        return Alert.NONE
     clock = progress.clock(now)
-    return max((one.alert(clock) for one in progress.all()), default=Alert.NONE)
+    return max(one.alert(clock) for one in still_open)
 
 
 def is_erased(erasure: Erasure) -> bool:

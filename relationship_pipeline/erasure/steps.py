@@ -31,6 +31,7 @@ from relationship_pipeline.erasure.certificate import issue_certificate
 from relationship_pipeline.erasure.data_map import STORES, remaining, store_of
 from relationship_pipeline.erasure.progress import ErasureProgress
 from relationship_pipeline.erasure.workers import end_workers, wait_for_handles
+from relationship_pipeline.errors import Refused
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.publishing.register import list_exports
 
@@ -79,9 +80,7 @@ def unserve(deletion: Deletion) -> Facts:
     same scan that verifies later, which shows that it can see (W4)."""
     progress = deletion.progress
     if "before" not in progress.facts(deletion.epoch):
-        ledger = deletion.layout.epoch(deletion.epoch).ledger
-        numbers = [export.number for export in list_exports(ledger)] if ledger.exists() else []
-        progress.remember(deletion.epoch, "exports", {"numbers": numbers})
+        progress.remember(deletion.epoch, "exports", _handed_out(deletion))
         progress.remember(deletion.epoch, "before", run_scan(deletion, "before"))
     link = deletion.layout.published
     tree = deletion.layout.epoch(deletion.epoch)
@@ -89,6 +88,15 @@ def unserve(deletion: Deletion) -> Facts:
         link.unlink()
         fsync_folder(link.parent)
     return {"unlinked": sum(_unlink_below(folder) for folder in (tree.published, tree.exports))}
+
+
+def _handed_out(deletion: Deletion) -> Facts:
+    """What was exported, by number. A register that cannot be read, or is gone, must not keep the data beside it from
+    being erased: then the certificate says so."""
+    try:
+        return {"numbers": [one.number for one in list_exports(deletion.layout.epoch(deletion.epoch).ledger)]}
+    except Refused:
+        return {"numbers": [], "register": "it could not be read"}
 
 
 def drain(deletion: Deletion) -> Facts:

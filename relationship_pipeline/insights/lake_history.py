@@ -21,6 +21,7 @@ from relationship_pipeline.insights.month import (
     join_neighbours,
     open_emails,
     open_meetings,
+    see_emails,
 )
 from relationship_pipeline.insights.workbench import Workbench, scratch
 from relationship_pipeline.lake.engine import sql
@@ -74,9 +75,7 @@ def _add_messages(bench: Workbench, files: MonthFiles, who: Identification) -> N
     open_emails(bench)
     bench.table("email_addresses", alias="month_addresses")
     who.find_sides(bench)
-    bench.table("hidden_here")
-    bench.table("absent_here")
-    bench.view("visible_emails")
+    see_emails(bench)
     history = Workbench(bench.engine, HISTORY_MODELS)
     history.table("evaluated_names")
     bench.engine.sql(sql(HISTORY_MODELS, "history_messages")).insert_into("history.messages")

@@ -113,6 +113,7 @@ def _derive_emails(bench: Workbench, month: str, write: Write) -> None:
     write(bench, "email_identities", "email_identities", {})
     bench.table("owners")
     write(bench, "email_owners", "email_owners", {})
+    see_emails(bench)
     count_emails(bench)
     for name in ("email_days", "email_records", "crm_emails"):
         write(bench, name, name, {})
@@ -197,12 +198,16 @@ def count_meetings(bench: Workbench) -> None:
         bench.table(name)
 
 
-def count_emails(bench: Workbench) -> None:
-    """Tables `named`, `received`, `watched_keys`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`, in place of
-    `telling_copies`."""
+def see_emails(bench: Workbench) -> None:
+    """View `visible_emails`, over `telling_copies` and tables `hidden_here` and `absent_here`."""
     bench.table("hidden_here")
     bench.table("absent_here")
     bench.view("visible_emails")
+
+
+def count_emails(bench: Workbench) -> None:
+    """Tables `named`, `received`, `watched_keys`, `team_sizes`, `sent_to_accounts`, `days` and view `turns`, in place of
+    `telling_copies`."""
     bench.table("named")
     bench.table("repeated_names")
     bench.engine.execute("delete from named where rowid in (select row_number from repeated_names)").fetchall()

@@ -1,4 +1,4 @@
-"""Emails and meetings that the CRM says are regarding a record, whoever outside took part (product.md 6).
+"""Emails and meetings that the CRM says are regarding a record, whoever took part, none but us included (product.md 6).
 
 A month keeps the single activities of the CRM's contacts and leads only. Others that the CRM names are few: each build
 reads them from the lake by key and judges them by the models of every email and meeting.
@@ -23,6 +23,7 @@ from relationship_pipeline.insights.month import (
     identify,
     join_neighbours,
     open_emails,
+    see_emails,
 )
 from relationship_pipeline.insights.window import Window
 from relationship_pipeline.insights.workbench import Workbench, scratch
@@ -66,7 +67,8 @@ def _add_meetings(month: Workbench, lake: LakeMonth, who: Identification, layout
     month.table("meeting_addresses", alias="month_addresses")
     _identify(month, who)
     count_meetings(month)
-    month.engine.sql(sql(MODELS, "crm_meetings")).insert_into("main.listed_meetings")
+    month.view("crm_meetings")
+    month.engine.sql(sql(REGARDING_MODELS, "listed_meetings")).insert_into("main.listed_meetings")
 
 
 def _add_emails(month: Workbench, lake: LakeMonth, who: Identification, layout: EpochLayout) -> None:
@@ -79,8 +81,11 @@ def _add_emails(month: Workbench, lake: LakeMonth, who: Identification, layout: 
     open_emails(month)
     month.table("email_addresses", alias="month_addresses")
     _identify(month, who)
+    see_emails(month)
+    Workbench(month.engine, REGARDING_MODELS).table("sent_emails")
     count_emails(month)
-    month.engine.sql(sql(MODELS, "crm_emails")).insert_into("main.listed_emails")
+    month.view("crm_emails")
+    month.engine.sql(sql(REGARDING_MODELS, "listed_emails")).insert_into("main.listed_emails")
 
 
 def _identify(month: Workbench, who: Identification) -> None:

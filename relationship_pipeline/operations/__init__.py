@@ -15,6 +15,7 @@ from relationship_pipeline.operations.collection import (
 from relationship_pipeline.operations.consent import provide_consent
 from relationship_pipeline.operations.deletion import (
     backup_store,
+    backups_due,
     check_consent,
     deletion,
     deletion_alert,
@@ -39,7 +40,7 @@ from relationship_pipeline.operations.insights import (
     publish,
 )
 from relationship_pipeline.operations.people import (
-    erase_opted_out,
+    apply_opt_outs,
     erase_person,
     erase_requested_person,
     export_person,
@@ -51,7 +52,9 @@ from relationship_pipeline.operations.work import Work, watch_progress
 __all__ = [
     "HiddenTie",
     "Work",
+    "apply_opt_outs",
     "backup_store",
+    "backups_due",
     "build_contact_graph",
     "build_everything",
     "build_health",
@@ -67,7 +70,6 @@ __all__ = [
     "deletion_alert",
     "deletions_due",
     "derive_interactions",
-    "erase_opted_out",
     "erase_person",
     "erase_requested_person",
     "evaluate_lake",

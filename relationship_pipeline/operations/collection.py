@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relationship_pipeline.consent.enforcement import (
@@ -17,7 +16,7 @@ from relationship_pipeline.consent.enforcement import (
     record_memberships,
     rules_fence,
 )
-from relationship_pipeline.consent.fence import locked
+from relationship_pipeline.consent.fence import locked, only_one
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 PLANNED_AHEAD = timedelta(days=92)
 """B4: how far `planned_meetings` looks past the running month."""
 
-EMAIL, MEETINGS, CRM_TABLE = "email", "meetings", "crm_records"
+EMAIL, MEETINGS, PLANNED, CRM_TABLE = "email", "meetings", "planned_meetings", "crm_records"
 
 
 def refresh_months(settings: Settings, now: datetime) -> list[str]:
@@ -58,13 +57,16 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
 @within_epoch
 def read_directory(work: Work) -> Manifest:
     """Read the directory now and commit it with a dated snapshot of the groups that matter (O1). Whoever is found to have
-    opted out with their existing data is taken out of the lake at once (O2); what is derived follows in the same run."""
+    opted out with their existing data is taken out of the lake, and of what is published, at once (O2): the run may end
+    before it publishes, and no later one would find anything of theirs to take out."""
     from relationship_pipeline.erasure.person import erase_due_people
+    from relationship_pipeline.operations.insights import build_everything
 
     record = work.ledger.require(Purpose.COLLECT)
     reading = Reading(work, record)
     if erase_due_people(work.settings, record.epoch, reading.rules):
-        work.report("existing data of people who opted out was erased")
+        work.report("existing data of people who opted out was erased; publishing without it")
+        build_everything(work)
     return reading.directory_manifest
 
 
@@ -101,9 +103,10 @@ def collect_emails(work: Work, month: str) -> Manifest:
     """Read one month of emails and commit it. Raises ConsentRefused, BadInput, Refused, PipelineError (disk full)."""
     from relationship_pipeline.lake import collect
 
-    reading = Reading(work, _require_window(work, month))
-    scope = reading.scope(EMAIL, month)
-    with _stage_stands(reading.stage):
+    record = _require_window(work, month)
+    with _only_reader(work, EMAIL, month), _stage_stands(work, record):
+        reading = Reading(work, record)
+        scope = reading.scope(EMAIL, month)
         staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
         manifest = collect.collect_emails(reading.collection, month, staged)
         staged.settle(manifest.content_id)
@@ -118,9 +121,10 @@ def collect_meetings(work: Work, month: str) -> Manifest:
     """Read one month of meetings and commit it."""
     from relationship_pipeline.lake import collect
 
-    reading = Reading(work, _require_window(work, month))
-    scope = reading.scope(MEETINGS, month)
-    with _stage_stands(reading.stage):
+    record = _require_window(work, month)
+    with _only_reader(work, MEETINGS, month), _stage_stands(work, record):
+        reading = Reading(work, record)
+        scope = reading.scope(MEETINGS, month)
         staged = reading.source.stage_meetings(month, scope, reading.stage, reading.checkpoint, work.report)
         manifest = collect.collect_meetings(reading.collection, month, staged)
         staged.settle(manifest.content_id)
@@ -132,11 +136,12 @@ def collect_planned_meetings(work: Work) -> Manifest:
     """Read the meetings of the 92 days after the running month and replace what was planned before (B4)."""
     from relationship_pipeline.lake import collect
 
-    reading = Reading(work, work.ledger.require(Purpose.COLLECT))
-    start = work.settings.now()
-    end = month_end(month_of(start)) + PLANNED_AHEAD
-    scope = ReadScope(reading.rules.readable_mailboxes)
-    with _stage_stands(reading.stage):
+    record = work.ledger.require(Purpose.COLLECT)
+    with _only_reader(work, PLANNED), _stage_stands(work, record):
+        reading = Reading(work, record)
+        start = work.settings.now()
+        end = month_end(month_of(start)) + PLANNED_AHEAD
+        scope = ReadScope(reading.rules.readable_mailboxes)
         staged = reading.source.stage_planned_meetings(
             start, end, scope, reading.stage, reading.checkpoint, work.report
         )
@@ -146,11 +151,12 @@ def collect_planned_meetings(work: Work) -> Manifest:
 
 
 @contextmanager
-def _stage_stands(stage: Path) -> Iterator[None]:
+def _stage_stands(work: Work, record: ConsentRecord) -> Iterator[None]:
     """Erasing somebody takes what is staged away from whoever works on it, and so does another run that finds an export
     file replaced: that is a passing fault. Raises TryAgain."""
     import duckdb
 
+    stage = work.settings.layout.epoch(record.epoch).stage
     try:
         yield
     except (FileNotFoundError, duckdb.IOException) as error:
@@ -160,6 +166,15 @@ def _stage_stands(stage: Path) -> Iterator[None]:
                 "what was read went before it was collected: somebody was erased, or the export changed; run it again"
             ) from error
         raise
+
+
+@contextmanager
+def _only_reader(work: Work, table: str, month: str | None = None) -> Iterator[None]:
+    """Around a reading, from its first request until what it staged is cleared away: two runs that read the same month
+    write over each other's parts. Raises Refused when another run reads it."""
+    what = f"{table} of {month}" if month else table
+    with only_one(work.settings.layout.table_lock(f"reading-{table}", month), what):
+        yield
 
 
 class Reading:
@@ -209,8 +224,33 @@ def _check(ledger: ControlLedger, epoch: str) -> None:
 
 def rules_now(settings: Settings, epoch: str, directory: Directory) -> Rules:
     """Who may be read and shown at this moment (O1-O6)."""
-    holders = _role_holders(settings, settings.layout.epoch(epoch)) if settings.scope.roles else None
-    return read_rules(settings.layout, epoch, directory, settings, datetime.now(UTC), role_holders=holders)
+    tree = settings.layout.epoch(epoch)
+    return read_rules(
+        settings.layout,
+        epoch,
+        directory,
+        settings,
+        datetime.now(UTC),
+        role_holders=_role_holders(settings, tree) if settings.scope.roles else None,
+        named_elsewhere=partial(_named_by_crm, tree),
+    )
+
+
+def _named_by_crm(epoch: EpochLayout) -> set[str]:
+    """Addresses that the CRM lists, and the domains of its accounts."""
+    from relationship_pipeline.insights.accounts import domain_of_website
+    from relationship_pipeline.insights.crm_people import all_addresses, crm_table
+    from relationship_pipeline.lake.tables import load_tables
+
+    loaded = load_tables(epoch, CRM_TABLE)
+    if loaded is None:
+        return set()
+    named = all_addresses(loaded[1])
+    for account in crm_table(loaded[1], "accounts").to_pylist():
+        named.update(account["addresses"] or ())
+        if domain := domain_of_website(account["website"]):
+            named.add(domain)
+    return named
 
 
 def _role_holders(settings: Settings, epoch: EpochLayout) -> set[str] | None:

@@ -68,6 +68,15 @@ def deletions_due(settings: Settings) -> list[str]:
     return [one.epoch for one in ErasureProgress(settings.layout).all() if not is_erased(one)]
 
 
+def backups_due(settings: Settings) -> list[str]:
+    """Epochs whose live data is verified to be gone while sealed backups may still lie in their store (W2), oldest first."""
+    from relationship_pipeline.erasure.progress import ErasureProgress
+    from relationship_pipeline.erasure.run import is_erased
+
+    every = ErasureProgress(settings.layout).all()
+    return [one.epoch for one in every if is_erased(one) and one.state is not ErasureState.CLOSED]
+
+
 def deletion(settings: Settings, hooks: Hooks | None = None, epoch: str = "") -> Deletion:
     """What a deletion of this data directory needs; `hooks` reach into Dagster."""
     from relationship_pipeline.erasure.steps import Deletion, Hooks

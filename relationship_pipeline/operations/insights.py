@@ -17,6 +17,7 @@ from relationship_pipeline.domain.consent import ConsentRecord, Purpose
 from relationship_pipeline.domain.months import month_of, month_range
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
+from relationship_pipeline.lake.reader import standing_table
 from relationship_pipeline.operations.collection import CRM_TABLE, EMAIL, rules_now
 from relationship_pipeline.operations.work import Work, within_epoch
 
@@ -171,17 +172,20 @@ def build_everything(work: Work) -> None:
 
 @within_epoch
 def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
-    """Build and swap in each role's database (or one role's); rows by role."""
+    """Build and swap in each role's database, for what was collected; or one role's, for the instant of the others', though
+    more was collected since (a backfill may take hours). Rows by role."""
     from relationship_pipeline.insights import build
     from relationship_pipeline.publishing import publish as publishing
 
     def now() -> Mapping[str, Mapping[str, int]]:
         with _deriving_alone(work) as deriving:
+            built = standing_table(deriving.context.layout.insight("batches")) if only else None
+            as_of = datetime.fromisoformat(built.inputs["as_of"]) if built else deriving.as_of
             publish_roles = partial(
                 publishing.publish,
                 work.settings.layout,
                 deriving.record.epoch,
-                deriving.as_of,
+                as_of,
                 work.settings,
                 deriving.context.fence,
                 _allowed(deriving.rules, deriving.context.crm),
@@ -192,7 +196,7 @@ def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
             except BadLake:
                 # A month landed, or another run built, since these tables were built: the instant moved on.
                 for build_again in (build.build_kpis, build.build_who_knows_whom):
-                    build_again(deriving.context, deriving.as_of)
+                    build_again(deriving.context, as_of)
                 return publish_roles()
 
     return {role: sum(tables.values()) for role, tables in _read_again(now).items()}

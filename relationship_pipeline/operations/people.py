@@ -19,10 +19,18 @@ from relationship_pipeline.sources.base import Directory
 
 def erase_person(work: Work, address: str, *, everywhere: bool) -> str:
     """Erase one person now (W5); the status the request ends with. Raises BadInput, ConsentRefused, PipelineError."""
-    from relationship_pipeline.erasure.person import request_erasure
+    from relationship_pipeline.erasure.person import address_of, identify, request_erasure
 
-    record = work.ledger.require(Purpose.DERIVE)
+    record, directory = _held(work)
+    if directory is not None and not everywhere:
+        members = {row["user_id"] for row in directory.users.to_pylist() if row["is_member"]}
+        if not members & identify(directory, address_of(address)).user_ids:
+            raise BadInput(
+                "no member of the directory has that address, so there is no mailbox to erase; to take somebody outside "
+                "out of everybody's mail say --scope everywhere"
+            )
     request = request_erasure(work.settings.layout, record.epoch, address, everywhere=everywhere, now=datetime.now(UTC))
+    work.report(f"recorded as request {request}")
     return erase_requested_person(work, request)
 
 
@@ -44,8 +52,9 @@ def erase_requested_person(work: Work, request: str) -> str:
 
 
 @within_epoch
-def erase_opted_out(work: Work) -> bool:
-    """Take out what opt-outs say must go and is still held (O2, O4), and publish without it; whether anything was."""
+def apply_opt_outs(work: Work) -> bool:
+    """Take out what opt-outs say must go and is still held (O2, O4), and publish under them; whether anything was taken
+    out. Published anew even where nothing was: an introducer or a contact of the CRM may have to go from there (K5, O6)."""
     from relationship_pipeline.erasure.person import erase_due_people
 
     record, directory = _held(work)
@@ -54,7 +63,7 @@ def erase_opted_out(work: Work) -> bool:
     erased = erase_due_people(work.settings, record.epoch, rules_now(work.settings, record.epoch, directory))
     if erased:
         work.report("what opt-outs say must go was erased")
-        build_everything(work)
+    build_everything(work)
     return erased
 
 
@@ -62,12 +71,11 @@ def erase_opted_out(work: Work) -> bool:
 def export_person(work: Work, address: str) -> dict[str, Any]:
     """All that is held about one address (W7, O6), as plain data."""
     from relationship_pipeline.erasure import access
-    from relationship_pipeline.erasure.person import identify
+    from relationship_pipeline.erasure.person import address_of, identify
 
     record, directory = _held(work)
-    if "@" not in address:
-        raise BadInput("that is not an address; write it as name@example.com")
-    return access.export_person(work.settings, record.epoch, identify(directory, address), datetime.now(UTC))
+    person = identify(directory, address_of(address))
+    return access.export_person(work.settings, record.epoch, person, datetime.now(UTC))
 
 
 @within_epoch

@@ -4,7 +4,7 @@ Their runs hold an epoch id and counts only. The state in the control ledger is 
 the deletion, and `erase run` another (reliability.md 3.3).
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -19,6 +19,7 @@ from relationship_pipeline.settings import Settings
 if TYPE_CHECKING:
     from relationship_pipeline.erasure.steps import Hooks
 
+ON_TIME = "deletions_on_time"
 URGENT = {"dagster/priority": "100"}
 TICK_SECONDS = 30
 WATCH_SECONDS = 900
@@ -31,9 +32,10 @@ class EpochConfig(dg.Config):
 
 
 class RequestConfig(dg.Config):
-    """The number under which `erase person` recorded whom to erase; the address itself never reaches Dagster."""
+    """The number under which `erase person` recorded whom to erase. A number, so that an address typed in its place is
+    refused before Dagster has stored it."""
 
-    request: str
+    request: int
 
 
 def dagster_hooks(settings: Settings, instance: dg.DagsterInstance, keep_run: str | None) -> "Hooks":
@@ -70,7 +72,11 @@ def protect_jobs(settings: Settings) -> list[dg.JobDefinition]:
     @dg.op
     def erase_recorded_person(context: dg.OpExecutionContext, config: RequestConfig) -> None:
         work = operations.Work(settings, context.log.info)
-        status = guarded(settings, lambda: operations.erase_requested_person(work, config.request))
+        status = guarded(settings, lambda: operations.erase_requested_person(work, str(config.request)))
+        if status == "NO_REQUEST":
+            raise dg.Failure(
+                f"there is no request {config.request}: `erase person` says its number", allow_retries=False
+            )
         context.log.info(f"request {config.request}: {status}")
 
     @dg.op
@@ -97,19 +103,33 @@ def protect_jobs(settings: Settings) -> list[dg.JobDefinition]:
     return [check_consent, erase_after_withdrawal, erase_person, purge_backups]
 
 
+def protect_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """The check that a deletion at risk fails. It stands at the backups, which are what a deletion waits for longest;
+    `deletion_deadline_sensor` fails it too, for after a withdrawal no asset is materialized."""
+
+    @dg.asset_check(asset="backups", name=ON_TIME, description="W3: no deletion is overdue or at risk.")
+    def deletions_on_time() -> dg.AssetCheckResult:
+        alert = guarded(settings, lambda: operations.deletion_alert(settings))
+        return dg.AssetCheckResult(passed=alert < Alert.WARNING, metadata={"alert": alert.name})
+
+    return [deletions_on_time]
+
+
 def protect_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """The withdrawal sensor, the directory watch, the end of abandoned runs and the failure alert. All run from a fresh
-    installation on: a stopped sensor would protect nobody."""
+    """The withdrawal sensor, the directory watch, the deadlines, the end of abandoned runs and the failure alert. All run
+    from a fresh installation on: a stopped sensor would protect nobody."""
 
     @dg.sensor(
         job_name="erase_after_withdrawal",
         minimum_interval_seconds=TICK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts the deletion of every withdrawn epoch that is not verified yet (W1).",
+        description="Starts the deletion of every withdrawn epoch that is not verified yet (W1), and goes on with one whose "
+        "backups could not be reached once an hour (W2).",
     )
     def consent_withdrawal_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         due, attempt = operations.deletions_due(settings), int(context.cursor or 0) + 1
-        if not due:
+        waiting = operations.backups_due(settings)
+        if not due and not waiting:
             return dg.SkipReason("nothing is withdrawn")
         active = context.instance.get_runs(
             filters=dg.RunsFilter(
@@ -118,17 +138,19 @@ def protect_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             )
         )
         if active:
+            if active[0].status is dg.DagsterRunStatus.QUEUED:
+                # Runs that hang, or whose machine went down, would keep it in the queue for as long as they count as started.
+                until = operations.next_consent_after(settings, (due or waiting)[0])
+                cancel_runs(context.instance, until=until, keep_run=active[0].run_id, patience=0)
             return dg.SkipReason("a deletion is running")
         # Dagster remembers run keys for ever, so a deletion that failed needs a new one.
-        requests = [
-            dg.RunRequest(
-                run_key=f"{epoch}:{attempt}",
-                run_config={"ops": {"erase_epoch": {"config": {"epoch": epoch}}}},
-                tags={**URGENT, "relationship/epoch": epoch},
-            )
-            for epoch in due[:1]
-        ]
-        return dg.SensorResult(run_requests=requests, cursor=str(attempt))
+        epoch = (due or waiting)[0]
+        request = dg.RunRequest(
+            run_key=f"{epoch}:{attempt}" if due else f"{epoch}:backups:{datetime.now(UTC):%Y-%m-%dT%H}",
+            run_config={"ops": {"erase_epoch": {"config": {"epoch": epoch}}}},
+            tags={**URGENT, "relationship/epoch": epoch},
+        )
+        return dg.SensorResult(run_requests=[request], cursor=str(attempt))
 
     @dg.sensor(
         job_name="check_consent",
@@ -140,6 +162,23 @@ def protect_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if not operations.has_consent_to_watch(settings):
             return dg.SkipReason("no live consent to a source with a directory that can be asked")
         return dg.RunRequest()
+
+    @dg.sensor(
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Fails the check `deletions_on_time` of `backups` while a deletion is overdue or at risk (W3).",
+    )
+    def deletion_deadline_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        alert = operations.deletion_alert(settings)
+        if alert.name == (context.cursor or Alert.NONE.name):
+            return dg.SkipReason("no deadline has come nearer")
+        passed = alert < Alert.WARNING
+        if not passed:
+            context.log.critical(f"a deletion is {alert.name}; `relationship-pipeline erase status` says more")
+        result = dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("backups"), check_name=ON_TIME, passed=passed, metadata={"alert": alert.name}
+        )
+        return dg.SensorResult(asset_events=[result], cursor=alert.name)
 
     @dg.run_failure_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -160,4 +199,10 @@ def protect_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         ended = end_abandoned_runs(context.instance, settings.layout)
         return dg.SkipReason(f"{ended} abandoned runs ended")
 
-    return [consent_withdrawal_sensor, consent_watch_sensor, abandoned_runs_sensor, run_failure_alert]
+    return [
+        consent_withdrawal_sensor,
+        consent_watch_sensor,
+        deletion_deadline_sensor,
+        abandoned_runs_sensor,
+        run_failure_alert,
+    ]

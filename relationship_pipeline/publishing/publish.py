@@ -186,7 +186,8 @@ def _require_instant(table: str, file: Path, as_of: datetime) -> None:
         statistics = metadata.row_group(group).column(column).statistics
         if statistics is not None and statistics.has_min_max and not statistics.min == statistics.max == as_of:
             raise BadLake(
-                f"table {table} was built for another instant than the one to publish; build the insights again"
+                f"table {table} was built for another instant than the one to publish; run the job `build_insights` "
+                "or `relationship-pipeline refresh`"
             )
 
 

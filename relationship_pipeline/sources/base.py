@@ -82,7 +82,7 @@ class Source(Protocol):
 
     def read_directory(self, group_ids: Collection[str]) -> Directory:
         """The users, their addresses and the members of these groups, now. A missing or unreadable group raises
-        BadInput (O1)."""
+        BadInput (O1), or TryAgain where that may pass."""
 
     def stage_emails(
         self, month: str, scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from relationship_pipeline.layout import Layout
 from relationship_pipeline_tests.command import refuse, run, succeed
+from relationship_pipeline_tests.end_to_end.small_company import write_company
 from relationship_pipeline_tests.factories import user, write_export
+from relationship_pipeline_tests.operations.company import collect_and_publish, consented
 
 EXPORT = {"RELATIONSHIP_SOURCE": "data_connect"}
 
@@ -108,3 +111,15 @@ def test_files_are_ours_alone(layout: Layout) -> None:
     succeed("consent", "provide", "--admin", "someone", **EXPORT)
     wide = [path for path in layout.root.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
     assert wide == []
+
+
+def test_w5_erasing_the_mailbox_of_somebody_outside_is_refused_and_names_the_scope_that_works(tmp_path: Path) -> None:
+    settings = write_company(tmp_path)
+    collect_and_publish(consented(tmp_path / "export", tmp_path / "data"), ["2026-04"])
+    assert "--scope everywhere" in refuse("erase", "person", "dora@northwind.example", **settings)
+    assert "nobody is opted out" in succeed("opt-out", "list", **settings), "a refused request leaves nothing behind"
+    assert "COMPLETED" in succeed("erase", "person", "<Dora@Northwind.example>", "--scope", "everywhere", **settings)
+    assert json.loads(succeed("export", "person", "mailto:dora@northwind.example", **settings))["held"].keys() == {
+        "ledger"
+    }
+    assert "not one address" in refuse("export", "person", "dora", **settings)

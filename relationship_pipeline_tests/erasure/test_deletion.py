@@ -288,3 +288,35 @@ def test_w4_exports_that_were_handed_out_are_shown_on_withdrawal_and_numbered_in
         "outside"
     ]
     assert "consultants" not in certificate.read_text()
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "missing"])
+def test_w1_a_damaged_epoch_ledger_keeps_nobody_from_withdrawing_and_nothing_from_being_erased(home, damage):
+    if damage == "missing":
+        home.tree.ledger.unlink()
+    else:
+        home.tree.ledger.write_bytes(b"no database" * 999)
+    refused_before = run("consent", "withdraw", "--admin", ADMIN, RELATIONSHIP_DATA_DIR=str(home.layout.root))
+    assert f"--epoch {home.epoch} --yes" in refused_before.stderr, "it only asks to be sure"
+    done = run(
+        "consent",
+        "withdraw",
+        "--admin",
+        ADMIN,
+        "--epoch",
+        home.epoch,
+        "--yes",
+        RELATIONSHIP_DATA_DIR=str(home.layout.root),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "what was exported, and to whom, is not known" in done.stderr
+    assert run_erasure(home.deletion()).state is ErasureState.CLOSED
+    assert below(home.layout.epochs) == []
+    outside = verify_certificate(find_certificate(home.layout, home.epoch, "app"))["outside"]
+    assert {
+        "what": "exports handed out, by number in the register",
+        "numbers": [],
+        "register": "it could not be read",
+    } in outside
+    again = run("consent", "withdraw", "--admin", ADMIN, RELATIONSHIP_DATA_DIR=str(home.layout.root))
+    assert (again.returncode, "erased already" in again.stdout) == (0, True)

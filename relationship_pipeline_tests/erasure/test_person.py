@@ -263,8 +263,31 @@ def test_w5_statuses_and_what_stands_in_them(tmp_path):
         settings_of(home), home.epoch, request, TENANT, rebuild=lambda: rebuilt.append(1), now=lambda: NOW
     )
     assert (done, rebuilt) == (Status.COMPLETED, [1])
-    with pytest.raises(BadInput, match="not an address"):
+    with pytest.raises(BadInput, match="not one address"):
         request_erasure(home.layout, home.epoch, "amber", everywhere=False, now=NOW)
+
+
+def test_w5_a_request_finds_the_person_however_the_address_is_written(tmp_path):
+    home = consented(tmp_path / "data")
+    collect(home, random_month(9), tmp_path)
+    assert erase(home, "Ann Example <mailto:ANN@customer.example>", everywhere=True) is Status.COMPLETED
+    assert mentions(home, "ann@customer.example") == 0
+    subjects = {entry.subject for entry in OptOuts(home.layout, home.epoch).entries()}
+    assert subjects == {"ann@customer.example"}
+    assert erasure_status_of(home.layout, home.epoch, "<Ann@customer.example>") is Status.COMPLETED
+
+
+@pytest.mark.parametrize("earlier_consent", [False, True])
+def test_w5_erasing_a_mailbox_never_shows_somebody_again_who_had_opted_out_everywhere(earlier_consent, tmp_path):
+    home = consented(tmp_path / "data")
+    OptOuts(home.layout, home.epoch).add(
+        OptOut(Kind.USER, "amber@contoso.example", EVERYWHERE, Mode.ERASE, made_at=NOW)
+    )
+    if earlier_consent:
+        home.withdraw()
+        home = Home(home.layout, ControlLedger(home.layout).provide(ADMIN, now=NOW)[0].epoch)
+    request_erasure(home.layout, home.epoch, "amber@contoso.example", everywhere=False, now=NOW)
+    assert "amber@contoso.example" in rules_of(home, TENANT).hidden.column("address").to_pylist()
 
 
 def test_w5_derived_months_and_stage_go_with_the_person_and_other_months_stay_as_they_are(tmp_path):

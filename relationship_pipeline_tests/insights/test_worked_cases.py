@@ -215,6 +215,20 @@ def test_what_is_regarding_a_record_counts_for_it_whoever_took_part(lake, kind, 
     assert only(tables["contact_kpis"], contact_email="dora@x.example")["emails_sent"] == 2
 
 
+def test_what_is_regarding_a_record_counts_for_it_though_nobody_outside_took_part(lake):
+    """Section 6: always."""
+    mails = email([MEGAN], sender=MEGAN, to=["board@contoso.com"], at=at(3, 3), message_id="<q@x>")
+    held, planned = (
+        meeting([MEGAN], organizer=MEGAN, attendees=[(ALEX, "accepted")], start=start, minutes=30, uid="met")
+        for start in (at(3, 8), at(4, 25))
+    )
+    listed = LISTED | {"meetings": [("met", "2025-03-08T09:00:00Z"), ("met", "2025-04-25T09:00:00Z")]}
+    crm = CRM_ROWS | regarding("opportunity", "op1", **listed)
+    row = only(build_all(lake(mails, [*held, *planned], crm=crm), AS_OF)["opportunity_kpis"], opportunity_id="op1")
+    assert (row["emails_sent"], row["meetings_sent"], row["team_minutes"]) == (1, 1, 35.0)
+    assert (row["customer_minutes"], row["next_meeting_at"]) == (30.0, at(4, 25))
+
+
 def test_what_the_crm_begins_or_ceases_to_list_counts_at_the_next_build(lake):
     context = lake(*between_megan_and_a_stranger(), crm=CRM_ROWS)
     build_all(context, AS_OF)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from relationship_pipeline import operations
@@ -37,3 +38,19 @@ def test_v1_a_grant_makes_database_and_page_at_once_and_a_revoke_removes_them(wo
     assert published(work) == SALES | {"partner_desk.duckdb"}
     operations.change_role(work, "partner_desk", "who_knows_whom", give=False)
     assert published(work) == SALES
+
+
+def test_v1_a_role_is_changed_while_months_are_collected_for_the_instant_of_the_other_roles(work: Work) -> None:
+    """In production `as_of` is when a month was last read, and a backfill reads for hours."""
+    by_the_clock = Work(work.settings.model_copy(update={"as_of": None}), work.log)
+    operations.build_everything(by_the_clock)
+    operations.collect_emails(work, "2026-04")
+    operations.change_role(by_the_clock, "guest", "kpis", give=True)
+    operations.change_role(by_the_clock, "sales_manager", "who_knows_whom", give=False)
+    assert published(work) == SALES | {"guest.duckdb", "guest.html"}
+    instants = set()
+    for role in ("guest", "sales_manager", "salesperson"):
+        path = str(work.settings.layout.published / f"{role}.duckdb")
+        with duckdb.connect(path, read_only=True) as connection:
+            instants |= set(connection.execute("select distinct as_of from contact_kpis").fetchall())
+    assert len(instants) == 1

@@ -65,7 +65,13 @@ def test_assets_jobs_schedule_and_sensors_have_their_names(settings: Settings) -
     assert sensors["consent_withdrawal_sensor"].default_status is dg.DefaultSensorStatus.RUNNING
 
 
-SENSORS = ("consent_withdrawal_sensor", "consent_watch_sensor", "abandoned_runs_sensor", "run_failure_alert")
+SENSORS = (
+    "consent_withdrawal_sensor",
+    "consent_watch_sensor",
+    "deletion_deadline_sensor",
+    "abandoned_runs_sensor",
+    "run_failure_alert",
+)
 
 
 def test_every_asset_has_a_description_a_group_kinds_and_an_owner(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,7 @@ from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.operations import provide_consent
 from relationship_pipeline.orchestration.commands import command, end_abandoned_runs
 from relationship_pipeline.orchestration.guard import guarded
+from relationship_pipeline.orchestration.protect import protect_jobs
 from relationship_pipeline.orchestration.run import backfill
 from relationship_pipeline.settings import Settings, load_settings
 from relationship_pipeline_tests.end_to_end.small_company import MONTHS, write_company
@@ -107,3 +109,26 @@ def test_only_runs_of_commands_that_are_gone_are_ended(settings: Settings) -> No
         assert states[living] is states[launched] is dg.DagsterRunStatus.STARTED
         assert end_abandoned_runs(instance, layout) == 1
     assert not list(layout.control.glob("locks/command-*"))
+
+
+def test_w5_the_job_takes_a_request_by_its_number_and_an_address_never_reaches_dagster(settings: Settings) -> None:
+    provide_consent(settings, "someone", ConsentLevel.IDENTIFIABLE, ())
+    (job,) = [one for one in protect_jobs(settings) if one.name == "erase_person"]
+    os.environ["DAGSTER_HOME"] = str(settings.layout.dagster_home)
+    with dg.DagsterInstance.get() as instance:
+
+        def erase(request: object) -> dg.ExecuteInProcessResult:
+            config = {"ops": {"erase_recorded_person": {"config": {"request": request}}}}
+            return job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            erase("ada@contoso.com")
+        assert instance.get_runs() == []
+        assert not erase(7).success, "a number that stands for nobody is no success"
+        said: list[str] = []
+        assert (
+            operations.erase_person(operations.Work(settings, said.append), "ada@contoso.com", everywhere=False)
+            == "COMPLETED"
+        )
+        assert said == ["recorded as request 1"]
+        assert erase(1).success

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from relationship_pipeline.errors import BadInput, PipelineError, Refused
+from relationship_pipeline.errors import BadInput, PipelineError, Refused, TryAgain
 
 if TYPE_CHECKING:
     from relationship_pipeline.settings import GraphSettings
@@ -58,12 +58,12 @@ ROLE_IDS = {
     "40f97065-369a-49f4-947c-6a255697ae91": "MailboxSettings.Read",
     "97235f07-e226-4f63-ace3-39588e11d3a1": "User.ReadBasic.All",
     "dbb9058a-0e50-45d7-ae91-66909b5d4664": "Domain.Read.All",
+    "658aa5d8-239f-45c4-aa12-864f4fc7e490": "Member.Read.Hidden",
 }
 """App role ids of Microsoft Graph that we know, by name (graph.md 1.1)."""
 ALLOWED_ROLES = frozenset(ROLE_IDS.values()) | {
     "Calendars.ReadBasic",
     "GroupMember.ReadBasic.All",
-    "Member.Read.Hidden",
 }
 """Reading metadata needs nothing beyond these; a token with more is refused (reliability.md 6)."""
 
@@ -97,6 +97,10 @@ class TokenRefused(PipelineError):
     def __init__(self, trouble: Trouble, text: str) -> None:
         super().__init__(f"no access to Microsoft Graph: {text}")
         self.trouble = trouble
+
+
+class SignInBusy(TokenRefused, TryAgain):
+    """No token now: the sign-in service does not answer, or asks to be left alone."""
 
 
 def explain(error: str, codes: Collection[int]) -> TokenRefused:
@@ -222,7 +226,7 @@ class TokenSource:
                     break
                 except _Unreachable as error:
                     if attempt == TRIES:
-                        raise TokenRefused(Trouble.OPERATIONS, f"the sign-in service is {error}") from None
+                        raise SignInBusy(Trouble.OPERATIONS, f"the sign-in service is {error}") from None
                     await asyncio.sleep(wait)
                     wait *= 2
             self._token, self._asked_at = token, self._clock()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from relationship_pipeline.schemas import INSTANT
 from relationship_pipeline.sources.graph.client import IMMUTABLE, GraphClient, quoted
-from relationship_pipeline.sources.graph.listing import read_all
+from relationship_pipeline.sources.graph.faults import GraphFault, Kind
+from relationship_pipeline.sources.graph.listing import COUNT_SHORT, Listing, read_what_comes
 from relationship_pipeline.sources.graph.parts import Parts
 from relationship_pipeline.sources.graph.stage import Cursor, Plan, Stage, Unit
 from relationship_pipeline.sources.graph.walk import stamp
@@ -26,6 +27,10 @@ from relationship_pipeline.sources.graph.wire import (
 PAGE = 250
 SMALL_PAGE = 10
 """Series-heavy calendars answer a large page with an empty 503 (trap 9)."""
+SHORTEST = timedelta(hours=1)
+"""A window that cannot be read for a corrupt event is not halved further."""
+MOST_SPOILED = 400
+"""Such windows of one mailbox before it is taken for a fault of the whole calendar: a daily series in 92 days has half."""
 _EVENTS = page_decoder(Event)
 
 
@@ -34,6 +39,7 @@ class CalendarReader:
 
     def __init__(self, client: GraphClient, stage: Stage, start: datetime, end: datetime) -> None:
         self._client = client
+        self._stage = stage
         self._parts = Parts(stage)
         self._start = start
         self._end = end
@@ -67,33 +73,76 @@ class CalendarReader:
             return await self._read(unit, on_rows)
 
     async def _read(self, unit: Unit, on_rows: Callable[[int], None]) -> Cursor:
-        def url(size: int) -> str:
-            return (
-                f"{self._client.base}/users/{quoted(unit.mailbox)}/calendarView?startDateTime={stamp(unit.start)}"
-                f"&endDateTime={stamp(unit.end)}&$select={EVENT_FIELDS}&$orderby=start/dateTime&$top={size}&$count=true"
-            )
-
-        events = await read_all(
-            self._client,
-            url(PAGE),
-            unit.mailbox,
-            _EVENTS,
-            lambda event: event.id,
-            prefer=f'outlook.timezone="UTC", {IMMUTABLE}',
-            shrink=lambda: url(SMALL_PAGE),
-        )
+        spoiled: list[tuple[datetime, datetime]] = []
+        listing = await self._view(unit.mailbox, unit.start, unit.end, spoiled)
+        events = listing.rows
         # A view also holds what began before it and lasts into it; that belongs to the month it starts in.
         batch = meeting_batch(unit.mailbox, events)
         starts = batch.column("start_at")
         unknown = Counter(_reason(event) for event, start in zip(events, starts, strict=True) if not start.is_valid)
         inside = pc.and_(pc.greater_equal(starts, _scalar(unit.start)), pc.less(starts, _scalar(unit.end)))
         batch = batch.filter(inside)
+        if listing.rejected:
+            unknown["wrong_shape"] += listing.rejected
         cursor = Cursor(
-            position=stamp(unit.end), done=True, walked=len(events), tally=len(events), rejected=dict(unknown)
+            position=stamp(unit.end),
+            done=not listing.is_short,
+            walked=len(events),
+            tally=len(events) + listing.rejected,
+            corrupt=_runs(spoiled),
+            rejected=dict(unknown),
         )
-        await self._parts.put(unit, [batch], cursor)
+        before = self._stage.cursor(unit)
+        if before is None or before.walked < cursor.walked or cursor.done:
+            await self._parts.put(unit, [batch], cursor)
         on_rows(batch.num_rows)
+        if listing.is_short:
+            # Most of a calendar is better than none of it; the mailbox is still not read whole, and is asked again.
+            raise GraphFault(Kind.TRANSIENT, 200, COUNT_SHORT)
         return cursor
+
+    async def _view(
+        self, mailbox: str, start: datetime, end: datetime, spoiled: list[tuple[datetime, datetime]]
+    ) -> Listing[Event]:
+        """The events of a window. One that the service cannot deliver spoils the list that it stands in: the window is
+        halved until the others can be read beside it, and what then cannot be read is added to `spoiled`."""
+        try:
+            return await self._list(mailbox, start, end)
+        except GraphFault as fault:
+            if fault.kind is not Kind.CORRUPT or len(spoiled) >= MOST_SPOILED:
+                raise
+        if end - start <= SHORTEST:
+            spoiled.append((start, end))
+            return Listing([], 0, is_short=False)
+        middle = (start + (end - start) / 2).replace(microsecond=0)
+        early = await self._view(mailbox, start, middle, spoiled)
+        late = await self._view(mailbox, middle, end, spoiled)
+        events = {event.id: event for event in (*late.rows, *early.rows)}
+        return Listing(list(events.values()), early.rejected + late.rejected, is_short=early.is_short or late.is_short)
+
+    async def _list(self, mailbox: str, start: datetime, end: datetime) -> Listing[Event]:
+        def url(size: int) -> str:
+            return (
+                f"{self._client.base}/users/{quoted(mailbox)}/calendarView?startDateTime={stamp(start)}"
+                f"&endDateTime={stamp(end)}&$select={EVENT_FIELDS}&$orderby=start/dateTime&$top={size}&$count=true"
+            )
+
+        return await read_what_comes(
+            self._client,
+            url(PAGE),
+            mailbox,
+            _EVENTS,
+            lambda event: event.id,
+            prefer=f'outlook.timezone="UTC", {IMMUTABLE}',
+            shrink=lambda: url(SMALL_PAGE),
+        )
+
+
+def _runs(windows: list[tuple[datetime, datetime]]) -> int:
+    """How many of the windows, in order of time, do not go on where the one before them ended: an event lasts into
+    several."""
+    ends = {end for _, end in windows}
+    return sum(start not in ends for start, _ in windows)
 
 
 def _reason(event: Event) -> str:

@@ -60,8 +60,8 @@ class Reader(Protocol):
     async def sizes(self, mailboxes: Sequence[str]) -> dict[str, int]:
         """Items by mailbox, as far as one request (of at most 20 mailboxes) tells."""
 
-    async def size(self, mailbox: str) -> int:
-        """Items of one mailbox. Raises GraphFault."""
+    async def size(self, mailbox: str) -> int | None:
+        """Items of one mailbox, None where the service cannot count them. Raises GraphFault."""
 
     def expected(self, mailbox: str, plan: Plan) -> int:
         """Items that the reading will bring, for order and progress; 0 where that is not known."""

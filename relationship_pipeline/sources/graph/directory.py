@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relationship_pipeline.domain.addresses import domain_of, normalize_address
-from relationship_pipeline.errors import BadInput
+from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Directory
-from relationship_pipeline.sources.graph.auth import ALLOWED_ROLES, ROLE_IDS
+from relationship_pipeline.sources.graph.auth import ALLOWED_ROLES, ROLE_IDS, roles_of
 from relationship_pipeline.sources.graph.client import GraphClient, quoted
-from relationship_pipeline.sources.graph.faults import GraphFault, Kind
+from relationship_pipeline.sources.graph.faults import PASSING, GraphFault, Kind
 from relationship_pipeline.sources.graph.listing import read_all
 from relationship_pipeline.sources.graph.throttle import DIRECTORY
 from relationship_pipeline.sources.graph.wire import DirectoryObject, Folder, object_decoder, page_decoder
@@ -35,6 +35,8 @@ SALES_SKUS = {
     "1e1a282c-9c54-43a2-9310-98ef728faace": "DYN365_ENTERPRISE_SALES",
 }
 """Dynamics 365 Sales Premium and Enterprise, matched by id or part number (graph.md 4.6)."""
+HIDDEN_MEMBERS = "Member.Read.Hidden"
+"""The permission to see who is in a group whose membership is hidden."""
 USER_FIELDS = "id,userPrincipalName,mail,proxyAddresses,displayName,accountEnabled,userType"
 LOW_PRIORITY = {"x-ms-throttle-priority": "low"}
 COUNTED = {**LOW_PRIORITY, "ConsistencyLevel": "eventual"}
@@ -61,6 +63,11 @@ class _ServicePrincipal(msgspec.Struct):
     accountEnabled: bool | None = None
 
 
+class _Group(msgspec.Struct):
+    id: str
+    visibility: str | None = None
+
+
 class _Assignment(msgspec.Struct):
     id: str | None = None
     appRoleId: str | None = None
@@ -84,6 +91,7 @@ _PRINCIPAL = object_decoder(_ServicePrincipal)
 _ASSIGNMENTS = page_decoder(_Assignment)
 _SKUS = page_decoder(_Sku)
 _FOLDER = object_decoder(Folder)
+_GROUP = object_decoder(_Group)
 
 
 @dataclass(frozen=True)
@@ -120,14 +128,16 @@ async def read_directory(
     client: GraphClient, group_ids: Collection[str], opt_out_attribute: str | None = None
 ) -> Directory:
     """Users, addresses, members of the groups and internal domains, now. Raises BadInput for a group that cannot be
-    read, GraphFault for anything else."""
+    read, TryAgain where that may pass, GraphFault for anything else."""
     import pyarrow as pa
 
+    # Dated before the first request: somebody who joins a group while this is read was not shown as out of it then (O1).
+    read_at = datetime.now(UTC)
     members = [(group, member) for group in sorted(set(group_ids)) for member in await group_members(client, group)]
     users = await read_users(client, with_extensions=opt_out_attribute is not None)
     domains = await internal_domains(client, users)
     return Directory(
-        read_at=datetime.now(UTC),
+        read_at=read_at,
         users=_user_table(users, opt_out_attribute),
         addresses=_address_table(users),
         group_members=pa.Table.from_pylist(
@@ -147,9 +157,11 @@ async def read_users(client: GraphClient, *, with_extensions: bool) -> list[Dire
 
 async def group_members(client: GraphClient, group_id: str) -> list[str]:
     """Object ids of a group's transitive user members. The plain list is fresher than the counted cast (graph.md 1.6);
-    a member of which only type and id may be read counts. Raises BadInput when the group is missing or unreadable."""
+    a member of which only type and id may be read counts. Raises BadInput when the group is missing or unreadable,
+    TryAgain where that may pass."""
     url = f"{client.base}/groups/{quoted(group_id)}/transitiveMembers?$select=id&$top=999"
     try:
+        await _refuse_hidden(client, group_id)
         members = await read_all(
             client, url, DIRECTORY, _OBJECTS, lambda member: member.id, prefer="", headers=LOW_PRIORITY
         )
@@ -158,11 +170,21 @@ async def group_members(client: GraphClient, group_id: str) -> list[str]:
             Kind.GONE: "does not exist (any more)",
             Kind.DENIED: "may not be read: grant GroupMember.Read.All, and Member.Read.Hidden for hidden membership",
         }.get(fault.kind, f"could not be read ({fault.code or fault.status})")
-        raise BadInput(
+        raise (TryAgain if fault.kind in PASSING else BadInput)(
             f"group {group_id} {why}; nothing is collected while a group that decides who is read is unreadable. "
             "Mend it, or take it out of the opt-outs and [scope] groups"
         ) from None
     return [member.id for member in members if member.id and member.kind in (None, "#microsoft.graph.user")]
+
+
+async def _refuse_hidden(client: GraphClient, group_id: str) -> None:
+    """Raises GraphFault as for a group that may not be read: without `Member.Read.Hidden` the service leaves the members
+    of one with hidden membership out and answers 200, so that it would seem that nobody is in it (O1)."""
+    url = f"{client.base}/groups/{quoted(group_id)}?$select=id,visibility"
+    group = await client.fetch(url, DIRECTORY, _GROUP, prefer="", headers=LOW_PRIORITY)
+    hidden = (group.visibility or "").lower() == "hiddenmembership"
+    if hidden and HIDDEN_MEMBERS not in (roles_of(await client.tokens.token()) or ()):
+        raise GraphFault(Kind.DENIED, 200, "")
 
 
 async def internal_domains(client: GraphClient, users: Iterable[DirectoryObject]) -> set[str]:

@@ -34,6 +34,10 @@ class Kind(StrEnum):
     CALLER = "caller"
 
 
+PASSING = frozenset({Kind.THROTTLED, Kind.TRANSIENT, Kind.HEAVY, Kind.RESET})
+"""What may be gone in a minute, though patience within one request has ended."""
+
+
 class GraphFault(PipelineError):
     """Graph would not answer a request, after all that patience could do. The text names status and code only."""
 

@@ -8,7 +8,8 @@ it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from relationship_pipeline.sources.graph.client import IMMUTABLE, GraphClient
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind
@@ -17,10 +18,21 @@ from relationship_pipeline.sources.graph.wire import Page
 
 Row = TypeVar("Row")
 
+COUNT_SHORT = "count_short"
 ATTEMPTS = 4
 """Readings from the start before a list that stays short, or whose links go round, is given up."""
 CONFIRMATIONS = 2
 """Times that an end without rows is asked for again before it is believed."""
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Row]):
+    """What came of a list: its rows, how many more were of no shape that can be read, and whether the service counts
+    more than it delivers, reading after reading."""
+
+    rows: list[Row]
+    rejected: int
+    is_short: bool
 
 
 async def read_all(
@@ -32,19 +44,39 @@ async def read_all(
     *,
     prefer: str = IMMUTABLE,
     headers: dict[str, str] | None = None,
-    shrink: Callable[[], str | None] = lambda: None,
 ) -> list[Row]:
-    """All rows once, by key, over as many readings as it takes. Raises GraphFault (`count_short`, `paging_loop`).
+    """All rows once, by key, over as many readings as it takes. Raises GraphFault (`wrong_shape`, `count_short`,
+    `paging_loop`) for a list that is not whole."""
+    listing = await read_what_comes(client, url, lane, decode, key, prefer=prefer, headers=headers)
+    if listing.rejected:
+        raise GraphFault(Kind.TRANSIENT, 200, "wrong_shape")
+    if listing.is_short:
+        raise GraphFault(Kind.TRANSIENT, 200, COUNT_SHORT)
+    return listing.rows
+
+
+async def read_what_comes(
+    client: GraphClient,
+    url: str,
+    lane: str,
+    decode: Callable[[bytes], Page[Row]],
+    key: Callable[[Row], str | None],
+    *,
+    prefer: str = IMMUTABLE,
+    headers: dict[str, str] | None = None,
+    shrink: Callable[[], str | None] = lambda: None,
+) -> Listing[Row]:
+    """As `read_all`, for a list of which a part is better than nothing.
 
     `shrink` gives the URL of the same list in smaller pages, for one that is too much for the service, or None.
     """
     found: dict[str, Row] = {}
-    fault = GraphFault(Kind.TRANSIENT, 200, "count_short")
-    smaller = 0
+    fault: GraphFault | None = None
+    smaller = rejected = 0
     attempt = 0
     while attempt < ATTEMPTS:
         try:
-            expected = await _read_once(client, url, lane, decode, key, found, prefer, headers)
+            expected, rejected = await _read_once(client, url, lane, decode, key, found, prefer, headers)
         except GraphFault as error:
             if error.kind is Kind.HEAVY and smaller < ATTEMPTS and (less := shrink()) is not None:
                 url, smaller = less, smaller + 1
@@ -54,11 +86,13 @@ async def read_all(
                 raise
             fault = error
         else:
-            if expected is None or len(found) >= expected:
-                return list(found.values())
-            fault = GraphFault(Kind.TRANSIENT, 200, "count_short")
+            if expected is None or len(found) + rejected >= expected:
+                return Listing(list(found.values()), rejected, is_short=False)
+            fault = None
         attempt += 1
-    raise fault
+    if fault is not None:
+        raise fault
+    return Listing(list(found.values()), rejected, is_short=True)
 
 
 async def _read_once(
@@ -70,9 +104,11 @@ async def _read_once(
     found: dict[str, Row],
     prefer: str,
     headers: dict[str, str] | None,
-) -> int | None:
-    """Follow the links once, adding to `found`; returns the count that the service gave, if it did."""
+) -> tuple[int | None, int]:
+    """Follow the links once, adding to `found`; returns the count that the service gave, if it did, and how many rows
+    were of a wrong shape."""
     expected: int | None = None
+    rejected = 0
     link: str | None = url
     links: set[str] = set()
     empty = 0
@@ -82,15 +118,18 @@ async def _read_once(
         links.add(link)
         page = await client.fetch(link, lane, decode, prefer=prefer, headers=headers, shrinkable=True)
         for _ in range(CONFIRMATIONS):
-            if page.rows or page.next_link is not None:
+            if page.rows or page.rejected or page.next_link is not None:
                 break
             page = await client.fetch(link, lane, decode, prefer=prefer, headers=headers, shrinkable=True)
         if expected is None:
             expected = page.count
+        rejected += page.rejected
         empty = 0 if page.rows else empty + 1
         for row in page.rows:
             name = key(row)
-            if name is not None:
+            if name is None:
+                rejected += 1
+            else:
                 found.setdefault(name, row)
         link = page.next_link
-    return expected
+    return expected, rejected

@@ -100,7 +100,7 @@ class MailReader:
         counts = {question.mailbox: count_of(parts.get(name)) for name, question in questions.items()}
         return {mailbox: count for mailbox, count in counts.items() if count is not None}
 
-    async def size(self, mailbox: str) -> int:
+    async def size(self, mailbox: str) -> int | None:
         return await count_items(self._client, self._until_now(mailbox))
 
     def _until_now(self, mailbox: str) -> Unit:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relationship_pipeline.domain.months import month_end, month_start
+from relationship_pipeline.errors import TryAgain
 from relationship_pipeline.schemas import STAGED_EMAIL, STAGED_MEETING
 from relationship_pipeline.sources.base import Checkpoint, Directory, Progress, ReadScope, Staged
 from relationship_pipeline.sources.graph.access import open_graph
@@ -22,6 +23,7 @@ from relationship_pipeline.sources.graph.calendar import CalendarReader
 from relationship_pipeline.sources.graph.client import PATIENT, Patience
 from relationship_pipeline.sources.graph.crawl import Crawl, MailboxRecord, Outcome
 from relationship_pipeline.sources.graph.directory import read_directory
+from relationship_pipeline.sources.graph.faults import PASSING, GraphFault
 from relationship_pipeline.sources.graph.lanes import Lanes
 from relationship_pipeline.sources.graph.mail import MailReader
 from relationship_pipeline.sources.graph.stage import Stage
@@ -57,11 +59,19 @@ class GraphSource:
         self._now = now
 
     def read_directory(self, group_ids: Collection[str]) -> Directory:
+        """See Source. Raises TryAgain for a fault that may pass: every collection begins here, and would be off until
+        the next day for a minute's trouble."""
+
         async def read() -> Directory:
             async with open_graph(self._settings, self._patience) as client:
                 return await read_directory(client, group_ids, self._opt_out_attribute)
 
-        return asyncio.run(read())
+        try:
+            return asyncio.run(read())
+        except GraphFault as fault:
+            if fault.kind in PASSING:
+                raise TryAgain(f"the directory cannot be read now: {fault}") from None
+            raise
 
     def stage_emails(
         self, month: str, scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress

@@ -119,7 +119,9 @@ class Stage:
         """Drop the parts where one of them holds any other unit: of a window that is not read any more, or of a mailbox
         that is not. Its rows would be taken for this crawl's."""
         if self._cursors and not self._cursors.keys() <= {unit.name for unit in units}:
-            for path in self._parts:
+            # The newest first: what is left when the process dies here is the stage as it once was. Were the oldest gone,
+            # a unit could be called done by a later part though its first rows are not there any more.
+            for path in reversed(self._parts):
                 path.unlink(missing_ok=True)
             self._forget()
 

@@ -26,6 +26,8 @@ LARGEST_RATIO = 100
 """Decoded to wire bytes; real pages shrink 4 to 7 times, a bomb a thousand (reliability.md 6)."""
 SMALL_BODY = 2**20
 """Below this a high ratio is no danger: an empty page of spaces is only that."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Stands before some of the service's error bodies; with it they are no JSON and their code would be missed."""
 LAST_EXCHANGES = 10.0
 """Seconds that requests under way get to end when a client closes."""
 
@@ -144,6 +146,7 @@ async def _read(response: httpx.Response) -> Reply:
     body = b"".join(chunks)
     if encoding == "gzip" and body:
         body = _gunzip(body)
+    body = body.removeprefix(BYTE_ORDER_MARK)
     headers = response.headers
     status = response.status_code
     return Reply(

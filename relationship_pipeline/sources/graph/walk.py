@@ -48,8 +48,8 @@ def window_filter(unit: Unit, start: str) -> str:
     return text
 
 
-async def count_items(client: GraphClient, unit: Unit) -> int:
-    """How many items the service counts in the unit's window now. Raises GraphFault."""
+async def count_items(client: GraphClient, unit: Unit) -> int | None:
+    """How many items the service counts in the unit's window now, None where it cannot. Raises GraphFault."""
     return await client.fetch(f"{client.base}{count_url(unit)}", unit.mailbox, decode_count)
 
 
@@ -116,10 +116,13 @@ class Walk:
         its links lead nowhere.
         """
         for repair in range(REPAIRS + 1):
+            before = self.walked
             async for rows in self._walk_on():
                 yield rows
             if await self._proven():
                 return
+            if self.tally is None and repair > 1 and self.walked == before:
+                return  # without a count: a walk from the start that brought nothing more is all the proof there is
             if repair > 0:
                 self._from_the_start()
             else:
@@ -286,7 +289,7 @@ class Walk:
             self.tally = count
         else:
             self.tally = await count_items(self._client, self.unit)
-        return walked >= self.tally
+        return self.tally is not None and walked >= self.tally
 
 
 _COUNTED = ("no_item_id", "no_received_time", "wrong_shape")

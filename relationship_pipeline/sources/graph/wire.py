@@ -6,6 +6,7 @@ body can enter the process's memory as an object (product.md B7). Nothing of a p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -175,22 +176,26 @@ def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
 
     def decode(body: bytes) -> Page[Row]:
         try:
-            page = fast.decode(body)
-        except msgspec.ValidationError:
-            page = _row_by_row(body)
+            page = _page(body)
         except _UNREADABLE:
-            raise BadPage("not_json") from None
+            try:
+                page = _page(_without_halves(body))
+            except _UNREADABLE:
+                raise BadPage("not_json") from None
         if page.error is not None:
-            raise BadPage(page.error.code or "error_in_200")
+            raise BadPage(_plain(page.error.code) or "error_in_200")
         if page.value is None:
             raise BadPage("no_value")
         return page
 
-    def _row_by_row(body: bytes) -> Page[Row]:
+    def _page(body: bytes) -> Page[Row]:
         try:
-            raw = loose.decode(body)
-        except _UNREADABLE:
-            raise BadPage("not_json") from None
+            return fast.decode(body)
+        except msgspec.ValidationError:
+            return _row_by_row(_without_halves(body))
+
+    def _row_by_row(body: bytes) -> Page[Row]:
+        raw = loose.decode(body)
         rows: list[Row] = []
         for item in raw.rows:
             with suppress(*_UNREADABLE):
@@ -201,9 +206,26 @@ def page_decoder(row: type[Row]) -> Callable[[bytes], Page[Row]]:
     return decode
 
 
-def decode_count(body: bytes) -> int:
-    """The text/plain integer of `/$count`, byte order mark tolerated. Raises BadPage."""
+_ESCAPE = re.compile(rb"\\(?:u[Dd][89ABab]..\\u[Dd][C-Fc-f]..|u[Dd][89A-Fa-f]..|.)", re.DOTALL)
+
+
+def _without_halves(body: bytes) -> bytes:
+    """The body with U+FFFD for each half of a surrogate pair that stands alone: a name that was cut off within an emoji.
+    .NET writes such a half as it is; it is no text, and would cost the page and with it the mailbox."""
+    return _ESCAPE.sub(_or_replacement, body)
+
+
+def _or_replacement(escape: re.Match[bytes]) -> bytes:
+    text = escape[0]
+    return rb"\ufffd" if len(text) == len(rb"\ud83d") else text
+
+
+def decode_count(body: bytes) -> int | None:
+    """The text/plain integer of `/$count`, byte order mark tolerated; None for -1, the service's word for a filtered list
+    that it cannot count. Raises BadPage."""
     text = body.removeprefix(b"\xef\xbb\xbf").strip()
+    if text == b"-1":
+        return None
     if not text.isdigit() or len(text) > 15:
         raise BadPage("not_a_count")
     return int(text)
@@ -231,12 +253,20 @@ def decode_batch(body: bytes) -> dict[str, BatchPart]:
 
 
 def error_code(body: bytes) -> str:
-    """Graph's error code, or "" where the body is no Graph error (HTML, empty, cut)."""
+    """Graph's error code, or "" where the body is no Graph error (HTML, empty, cut, a sentence in place of the code)."""
     try:
         error = msgspec.json.decode(body, type=ErrorBody).error
     except _UNREADABLE:
         return ""
-    return (error if isinstance(error, str) else error.code if error else None) or ""
+    return _plain(error if isinstance(error, str) else error.code if error else None)
+
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
+
+
+def _plain(code: str | None) -> str:
+    """The code if it is one. Codes are shown to people and kept in Dagster; a sentence in one's place may name somebody."""
+    return code if code and _CODE.fullmatch(code) else ""
 
 
 _BATCH = msgspec.json.Decoder(_Batch)

@@ -32,6 +32,8 @@ from relationship_pipeline_tests.sources.graph.test_ground_truth import assert_t
         (200, "42", 42),
         (200, '"42"', 42),
         (200, '"NDI="', 42),
+        (200, "-1", None),
+        (200, '"LTE="', None),
         (200, '"not a count"', None),
         (200, '{"error":{"code":"UnknownError"}}', None),
         (200, "", None),

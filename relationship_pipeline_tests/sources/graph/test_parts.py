@@ -15,7 +15,7 @@ import pytest
 from relationship_pipeline.errors import ConsentRefused
 from relationship_pipeline.schemas import STAGED_EMAIL
 from relationship_pipeline.sources.graph.parts import LINGER, Parts
-from relationship_pipeline.sources.graph.stage import Cursor, Stage, Unit
+from relationship_pipeline.sources.graph.stage import Cursor, Piece, Stage, Unit
 
 START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
 
@@ -112,6 +112,29 @@ def test_parts_of_another_window_or_mailbox_are_dropped_and_not_delivered(
     again = stage(tmp_path)
     again.keep_only(wanted)
     assert bool(again.parts) is bool(again.cursor(unit("a"))) is bool(stage(tmp_path).parts) is kept
+
+
+def test_b8_killed_while_parts_are_dropped_no_unit_is_done_without_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = stage(tmp_path)
+    staged.put(
+        [Piece(unit("a"), [batch("a", "a1", "a2")], cursor()), Piece(unit("b"), [batch("b", "b1")], cursor(done=True))]
+    )
+    staged.put([Piece(unit("a"), [batch("a", "a3")], cursor(done=True, walked=3))])
+    again = stage(tmp_path)
+    unlink = Path.unlink
+
+    def unlink_and_die(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Path, "unlink", unlink_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            again.keep_only([unit("a")])
+    left = stage(tmp_path)
+    assert left.cursor(unit("a")) == cursor() and list(left.item_ids(unit("a"))) == ["a1", "a2"]
 
 
 def test_c4_without_consent_nobody_s_rows_are_stored(tmp_path: Path) -> None:

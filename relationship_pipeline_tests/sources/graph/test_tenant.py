@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import trustme
 
-from relationship_pipeline.errors import BadInput, ConsentRefused, PipelineError, Refused
+from relationship_pipeline.errors import BadInput, ConsentRefused, PipelineError, Refused, TryAgain
+from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.simulator.server import SimulatorServer
 from relationship_pipeline.sources.base import ReadScope
 from relationship_pipeline.sources.graph.access import GraphAccess
@@ -19,7 +20,14 @@ from relationship_pipeline.sources.graph.auth import TokenRefused, Trouble
 from relationship_pipeline.sources.graph.directory import Probe
 from relationship_pipeline.sources.graph.doctor import examine_tenant
 from relationship_pipeline.sources.graph.source import GraphSource
-from relationship_pipeline_tests.sources.graph.scripted import QUICK
+from relationship_pipeline_tests.sources.graph.scripted import (
+    QUICK,
+    Reply,
+    Request,
+    ScriptedGraph,
+    graph_error,
+    json_reply,
+)
 from relationship_pipeline_tests.sources.graph.test_ground_truth import (
     MONTH,
     NOW,
@@ -71,8 +79,57 @@ def test_o1_a_missing_or_unreadable_opt_out_group_stops_the_run(server: Simulato
         source.read_directory([group])
     server.control("faults/clear", {})
     server.control("faults", {"kind": "F4", "variant": "500", "endpoint": "groups"})
-    with pytest.raises(BadInput, match="could not be read"):
+    with pytest.raises(TryAgain, match="could not be read"):
         source.read_directory([group])
+
+
+def test_a_directory_or_sign_in_that_is_in_trouble_is_worth_another_try_and_a_refusal_is_not(
+    graph: ScriptedGraph, graph_settings: GraphSettings
+) -> None:
+    graph.collections = {"users": [], "domains": []}
+    source = GraphSource(graph_settings, patience=replace(QUICK, sign_in_wait=0.0))
+    for fault in (graph_error(503, "serviceNotAvailable"), graph_error(429, "TooManyRequests", Retry_After="0")):
+        graph.bend = lambda request, reply, fault=fault: fault if request.kind == "users" else None  # type: ignore[misc]
+        with pytest.raises(TryAgain):
+            source.read_directory([])
+    graph.bend = lambda request, reply: graph_error(403, "Authorization_RequestDenied")
+    with pytest.raises(PipelineError) as refused:
+        source.read_directory([])
+    assert not isinstance(refused.value, TryAgain)
+    graph.bend_token = lambda number: json_reply({"error": "temporarily_unavailable"}, 503)
+    with pytest.raises(TryAgain):
+        source.read_directory([])
+    graph.bend_token = lambda number: json_reply({"error": "invalid_client", "error_codes": [7000222]}, 401)
+    with pytest.raises(TokenRefused) as expired:
+        source.read_directory([])
+    assert not isinstance(expired.value, TryAgain)
+
+
+def test_o1_a_group_whose_members_are_hidden_from_us_stops_the_run(
+    graph: ScriptedGraph, graph_settings: GraphSettings
+) -> None:
+    graph.collections = {"groups/lawyers/transitiveMembers": [], "users": [], "domains": []}
+    graph.bend = lambda request, reply: (
+        json_reply({"id": "lawyers", "visibility": "HiddenMembership"}) if request.path.endswith("lawyers") else None
+    )
+    source = GraphSource(graph_settings, patience=QUICK)
+    with pytest.raises(BadInput, match=r"Member\.Read\.Hidden"):
+        source.read_directory(["lawyers"])
+    graph.roles = (*graph.roles, "Member.Read.Hidden")
+    assert not source.read_directory(["lawyers"]).group_members.num_rows
+
+
+def test_o1_a_reading_of_groups_is_dated_before_it_began(graph: ScriptedGraph, graph_settings: GraphSettings) -> None:
+    asked_at: list[datetime] = []
+    graph.collections = {"groups/lawyers/transitiveMembers": [], "users": [], "domains": []}
+
+    def note(request: Request, reply: Reply) -> Reply | None:
+        asked_at.append(datetime.now(UTC))
+        return json_reply({"id": "lawyers"}) if request.path.endswith("lawyers") else None
+
+    graph.bend = note
+    read = GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"])
+    assert read.read_at < min(asked_at)
 
 
 def test_a_large_directory_is_read_over_pages_with_its_count(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.errors import PipelineError, TryAgain
 from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.sources.base import ReadScope, Staged
 from relationship_pipeline.sources.graph.faults import UntrustedNextLink
@@ -176,6 +177,29 @@ def test_trap_14_an_empty_page_over_a_full_mailbox_is_not_believed(graph: Script
     assert items(crawl()) == expected(graph, ALICE)
 
 
+def test_trap_2_a_service_that_cannot_count_is_believed_after_a_walk_that_brings_nothing_more(
+    graph: ScriptedGraph, crawl: Crawl
+) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(95), BOB: []}
+
+    def uncounted(request: Request, reply: Reply) -> Reply | None:
+        if request.kind == "count":
+            return Reply(200, b"-1")
+        if request.kind != "messages":
+            return None
+        document = json.loads(reply.body)
+        if "@odata.count" in document:
+            document["@odata.count"] = -1
+        if at(request, "messages", 2):
+            document.pop("@odata.nextLink")
+        return json_reply(document)
+
+    graph.bend = uncounted
+    staged = crawl(ALICE, BOB)
+    assert items(staged) == expected(graph, ALICE)
+    assert staged.mailboxes["done"] == 2 and not staged.partial_reasons
+
+
 def test_trap_17_to_20_what_is_missing_or_odd_is_kept_raw(graph: ScriptedGraph, crawl: Crawl) -> None:
     dn = "/O=EXCHANGELABS/OU=EXCHANGE ADMINISTRATIVE GROUP (FYDIBOHF23SPDLT)/CN=RECIPIENTS/CN=AB"
     noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -314,6 +338,46 @@ def test_a_row_of_a_wrong_shape_costs_that_row_only(graph: ScriptedGraph, crawl:
     assert staged.rejected == {"wrong_shape": 1} and staged.mailboxes["done"] == 1
 
 
+def test_b8_a_name_cut_off_within_an_emoji_costs_neither_its_mail_nor_the_mailbox(
+    graph: ScriptedGraph, crawl: Crawl
+) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(20)}
+    names = ["Jo \ud83d", "Jo \ude00", "Jo \ud83d\ude00", "C:\\ud83d", "\ud83d\ud83d\ude00"]
+    for row, name in zip(graph.mailboxes[ALICE], names, strict=False):
+        row["from"] = {"emailAddress": {"name": name, "address": "jo@contoso.com"}}
+    graph.mailboxes[ALICE][9]["toRecipients"] = "nobody"
+    staged = crawl()
+    assert staged.rejected == {"wrong_shape": 1} and not staged.partial_reasons
+    read = {row["item_id"]: row["from_name"] for row in rows_of(staged).to_pylist()}
+    assert [read[row["id"]] for row in graph.mailboxes[ALICE][: len(names)]] == [
+        "Jo \ufffd",
+        "Jo \ufffd",
+        "Jo \U0001f600",
+        "C:\\ud83d",
+        "\ufffd\U0001f600",
+    ]
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("wrap", [lambda text: {"code": text}, lambda text: text], ids=["code", "text"])
+def test_a_sentence_in_place_of_an_error_code_is_not_shown(
+    graph: ScriptedGraph, crawl: Crawl, wrap: Callable[[str], Any], status: int
+) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(30)}
+    said = json_reply({"error": wrap(f"No mailbox of alice@contoso.com ({ALICE})")}, status)
+    graph.bend = lambda request, reply: said if request.kind == "messages" else None
+    (reason,) = crawl().partial_reasons
+    assert "alice" not in reason and ALICE not in reason
+
+
+def test_an_error_behind_a_byte_order_mark_is_still_what_it_is(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(30), BOB: mailbox_of(30)}
+    refusal = graph_error(403, "ErrorAccessDenied")
+    marked = Reply(refusal.status, b"\xef\xbb\xbf" + refusal.body, refusal.headers)
+    graph.bend = lambda request, reply: marked if request.mailbox == BOB else None
+    assert crawl(ALICE, BOB).mailboxes["refused"] == 1
+
+
 @pytest.mark.parametrize(
     "link",
     [
@@ -388,6 +452,10 @@ def test_events_in_another_zone_than_the_one_asked_for_are_read_by_that_zone(
             event("utc", "2026-03-10T12:00:00.0000000", "UTC"),
             event("summer", "2026-03-10T12:00:00.0000000", "Pacific Standard Time"),
             event("iana", "2026-03-10T12:00:00.0000000", "Europe/Berlin"),
+            event("lower", "2026-03-10T12:00:00.0000000", " europe/berlin "),
+            event("link", "2026-03-10T12:00:00.0000000", "tzone://Microsoft/Utc"),
+            event("custom", "2026-03-10T12:00:00.0000000", "tzone://Microsoft/Custom"),
+            event("folder", "2026-03-10T12:00:00.0000000", "Europe"),
             event("the next month there, this one here", "2026-04-01T01:00:00.0000000", "W. Europe Standard Time"),
             event("this month there, the next one here", "2026-03-31T23:00:00.0000000", "Pacific Standard Time"),
             event("nowhere", "2026-03-10T12:00:00.0000000", "Customized Time Zone"),
@@ -401,9 +469,98 @@ def test_events_in_another_zone_than_the_one_asked_for_are_read_by_that_zone(
         "utc": datetime(2026, 3, 10, 12, tzinfo=UTC),
         "summer": datetime(2026, 3, 10, 19, tzinfo=UTC),
         "iana": datetime(2026, 3, 10, 11, tzinfo=UTC),
+        "lower": datetime(2026, 3, 10, 11, tzinfo=UTC),
+        "link": datetime(2026, 3, 10, 12, tzinfo=UTC),
         "the next month there, this one here": datetime(2026, 3, 31, 23, tzinfo=UTC),
     }
-    assert staged.rejected == {"unknown_time_zone": 1, "no_start": 1}
+    assert staged.rejected == {"unknown_time_zone": 3, "no_start": 1}
+
+
+def meetings_of(count: int) -> list[dict[str, Any]]:
+    time = {"dateTime": "2026-03-10T12:00:00.0000000", "timeZone": "UTC"}
+    return [
+        {"id": f"event-{number}", "iCalUId": f"uid-{number}", "start": time, "end": time} for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("is_whole_calendar", [False, True])
+def test_f16_corrupt_events_are_stepped_over_and_counted(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path, is_whole_calendar: bool
+) -> None:
+    graph.events = {ALICE: [{**event, **hour_of(10 * place)} for place, event in enumerate(meetings_of(70))]}
+
+    def spoil(request: Request, reply: Reply) -> Reply | None:
+        if request.kind != "calendarView":
+            return None
+        first, last = request.query["startDateTime"], request.query["endDateTime"]
+        rows = [
+            row
+            for row in graph.events[ALICE]
+            if f"{row['end']['dateTime']}Z" > first and f"{row['start']['dateTime']}Z" < last
+        ]
+        if is_whole_calendar or any(row["id"] in ("event-7", "event-69") for row in rows):
+            return graph_error(500, "ErrorCorruptData")
+        return json_reply({"value": rows, "@odata.count": len(rows)})
+
+    graph.bend = spoil
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope([ALICE]), stage, lambda: None, lambda line: None)
+    if is_whole_calendar:
+        assert staged.mailboxes["parked"] == 1 and not staged.files
+        return
+    assert items(staged) == sorted(f"event-{place}" for place in range(70) if place not in (7, 69))
+    assert staged.rejected == {"corrupt_item": 2} and staged.mailboxes["done"] == 1
+    assert staged.partial_reasons == ("2 items cannot be delivered by the service",)
+
+
+def hour_of(hour: int) -> dict[str, Any]:
+    start = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour)
+    return {
+        name: {"dateTime": at.strftime("%Y-%m-%dT%H:%M:%S"), "timeZone": "UTC"}
+        for name, at in (("start", start), ("end", start + timedelta(minutes=50)))
+    }
+
+
+def test_an_event_of_a_wrong_shape_costs_that_event_only(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    graph.events = {ALICE: meetings_of(20)}
+    graph.events[ALICE][4]["attendees"] = [None]
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope([ALICE]), stage, lambda: None, lambda line: None)
+    assert len(items(staged)) == 19
+    assert staged.rejected == {"wrong_shape": 1} and staged.mailboxes["done"] == 1
+
+
+def test_trap_14_a_calendar_that_counts_more_than_it_delivers_is_not_done_but_what_came_is_kept(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    graph.events = {ALICE: meetings_of(20), BOB: meetings_of(5)}
+
+    def one_more(request: Request, reply: Reply) -> Reply | None:
+        if request.kind != "calendarView" or request.mailbox != ALICE:
+            return None
+        return json_reply({**json.loads(reply.body), "@odata.count": 21})
+
+    graph.bend = one_more
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope([ALICE, BOB]), stage, lambda: None, lambda line: None)
+    assert rows_of(staged).column("mailbox").to_pylist().count(ALICE) == 20
+    assert staged.read_mailboxes == {BOB}
+    assert staged.partial_reasons == ("1 mailboxes could not be read whole (count_short)",)
+
+
+def test_o1_an_opt_out_group_with_a_member_that_cannot_be_read_stops_the_run(
+    graph: ScriptedGraph, graph_settings: GraphSettings
+) -> None:
+    graph.bend = lambda request, reply: json_reply({"id": "lawyers"}) if request.path.endswith("lawyers") else None
+    graph.collections = {
+        "groups/lawyers/transitiveMembers": [{"id": ALICE}, {"id": ["odd"]}],
+        "users": [],
+        "domains": [],
+    }
+    with pytest.raises(TryAgain, match="could not be read"):
+        GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"])
 
 
 def test_a_folder_remembered_is_not_asked_for_again(graph: ScriptedGraph, crawl: Crawl) -> None:
@@ -419,12 +576,8 @@ def at(request: Request, kind: str, *ordinals: int) -> bool:
 
 
 def with_link(reply: Reply, link: str) -> Reply:
-    import json
-
     return json_reply({**json.loads(reply.body), "@odata.nextLink": link})
 
 
 def without_link(reply: Reply) -> Reply:
-    import json
-
     return json_reply({name: value for name, value in json.loads(reply.body).items() if name != "@odata.nextLink"})

@@ -1,6 +1,6 @@
 -- Next planned meeting of opportunities and leads, and of any record that the CRM says one is regarding, as crm_links judges
 -- past ones. grain: (record_type, record_id).
--- inputs: meeting_links, meeting_people, persons, crm_sides, crm_teams, crm_regarding.
+-- inputs: meetings, meeting_links, meeting_people, persons, crm_sides, crm_teams, crm_regarding.
 with
 teams as (
     select meeting_people.meeting_key, list(persons.name) as inside
@@ -12,14 +12,16 @@ teams as (
 
 planned as (
     select
-        meeting_links.meeting_key,
-        any_value(meeting_links.start_at) as start_at,
+        meetings.meeting_key,
+        any_value(meetings.start_at) as start_at,
         any_value(teams.inside) as inside,
-        list(persons.name) as contacts
-    from meeting_links
-    inner join persons on persons.person = meeting_links.person
-    inner join teams on teams.meeting_key = meeting_links.meeting_key
-    group by meeting_links.meeting_key
+        coalesce(list(persons.name) filter (where persons.name is not null), []) as contacts
+    from meetings
+    inner join teams on teams.meeting_key = meetings.meeting_key
+    left join meeting_links on meeting_links.meeting_key = meetings.meeting_key
+    left join persons on persons.person = meeting_links.person
+    where not meetings.is_cancelled
+    group by meetings.meeting_key
 ),
 
 sides as (

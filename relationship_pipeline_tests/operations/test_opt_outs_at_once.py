@@ -1,0 +1,101 @@
+"""An opt-out is in what people read when the command returns, whatever its scope and mode (K5, O2, O4, O6), and under the
+next consent (C5)."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.domain.consent import ConsentState
+from relationship_pipeline.layout import Layout
+from relationship_pipeline_tests.command import refuse, succeed
+from relationship_pipeline_tests.end_to_end.small_company import environment, write_company
+from relationship_pipeline_tests.operations.company import collect_and_publish, consented
+
+ADA, DORA, NEVER_MET = "ada@contoso.com", "dora@northwind.example", "ida@northwind.example"
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("company")
+    write_company(folder)
+    crm = folder / "data" / "inbox" / "crm"
+    crm.mkdir(parents=True)
+    (crm / "contacts.csv").write_text(f"contactid,emailaddress1,fullname\n1,{NEVER_MET},Ida\n")
+    (crm / "accounts.csv").write_text("accountid,name,websiteurl\n7,Northwind,https://www.northwind.example\n")
+    collect_and_publish(consented(folder / "export", folder / "data"), ["2026-04"])
+    return folder
+
+
+@pytest.fixture
+def settings(company: Path, tmp_path: Path) -> dict[str, str]:
+    shutil.copytree(company / "data", tmp_path / "data", symlinks=True)
+    return environment(company)
+
+
+def published(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(folder / "data" / "published" / "salesperson.duckdb"), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+INTRODUCERS = "select distinct colleague_email from who_knows_whom"
+CONTACTS = "select contact_email from contact_kpis"
+
+
+@pytest.mark.parametrize("options", [["--scope", "introducer"], ["--mode", "future_only"], []])
+def test_k5_whoever_opts_out_is_no_introducer_any_more_when_the_command_returns(options, settings, tmp_path):
+    assert (ADA,) in published(tmp_path, INTRODUCERS)
+    said = succeed("opt-out", "user", ADA, *options, **settings)
+    assert (ADA,) not in published(tmp_path, INTRODUCERS)
+    assert ("what was collected is gone" in said) == (not options)
+
+
+def test_o6_a_contact_that_only_the_crm_names_is_suppressed_when_the_command_returns(settings, tmp_path):
+    assert (NEVER_MET,) in published(tmp_path, CONTACTS)
+    assert "nothing that was collected had to go" in succeed("opt-out", "address", NEVER_MET, **settings)
+    assert (NEVER_MET,) not in published(tmp_path, CONTACTS)
+    assert (DORA,) in published(tmp_path, CONTACTS)
+
+
+@pytest.mark.parametrize("mode", ["erase", "future_only"])
+def test_o1_a_group_whose_members_were_never_read_waits_for_the_refresh_and_says_so(mode, settings, tmp_path):
+    said = succeed("opt-out", "group", "0f8fad5b-d9cb-469f-a165-70867728950e", "--mode", mode, **settings)
+    assert "relationship-pipeline refresh" in said
+    assert (ADA,) in published(tmp_path, INTRODUCERS)
+
+
+def test_o2_a_refresh_that_cannot_read_the_mail_still_publishes_without_whoever_opted_out(settings, tmp_path):
+    shutil.copytree(settings["RELATIONSHIP_DATA_CONNECT_DIR"], tmp_path / "export")
+    (tmp_path / "export" / "Message_v1" / "cut.json.gz").write_bytes(b"\x1f\x8b\x08 cut off")
+    (tmp_path / "data" / "inbox" / "opt_outs.csv").write_text(f"address,since\n{ADA},\n")
+    assert "cut.json.gz" in refuse("refresh", **environment(tmp_path))
+    assert (ADA,) not in published(tmp_path, INTRODUCERS)
+    colleagues = published(tmp_path, "select person_email from most_contacted where side = 'us'")
+    assert (ADA,) not in colleagues
+    assert ("ben@contoso.com",) in colleagues
+
+
+@pytest.mark.parametrize(("kind", "subject"), [("address", NEVER_MET), ("domain", "northwind.example")])
+def test_c5_a_contact_suppressed_under_an_earlier_consent_is_not_brought_back_by_the_crm(
+    kind, subject, company, settings, tmp_path
+):
+    succeed("opt-out", kind, subject, **settings)
+    layout = Layout(tmp_path / "data")
+    control = ControlLedger(layout)
+    control.withdraw(control.current().epoch, now=datetime.now(UTC), source="cli", reason="withdrawn")
+    again = consented(company / "export", tmp_path / "data")
+    assert control.current().state is ConsentState.GRANTED
+    collect_and_publish(again, ["2026-04"])
+    contacts = {address for (address,) in published(tmp_path, CONTACTS)}
+    assert "fay@tailspin.example" in contacts
+    assert NEVER_MET not in contacts
+    assert (DORA in contacts) == (kind == "address")
+    domains = published(tmp_path, "select domain from account_kpis")
+    assert (("northwind.example",) in domains) == (kind == "address")
+    assert "earlier consent, whom they name not being kept: 1" in succeed("opt-out", "list", **settings)
