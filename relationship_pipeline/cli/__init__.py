@@ -18,6 +18,7 @@ from relationship_pipeline.cli import simulate as simulate_commands
 from relationship_pipeline.cli import tie as tie_commands
 from relationship_pipeline.data_dir import restrict_modes
 from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.lake.engine import is_disk_full
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -54,4 +55,11 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        click.echo(
+            "error: the disk is full: what stood before still stands; free some space and run this again", err=True
+        )
         sys.exit(1)

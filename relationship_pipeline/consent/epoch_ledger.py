@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from relationship_pipeline.errors import Refused
+from relationship_pipeline.errors import PipelineError, Refused
 
 SCHEMA_VERSION = 1
 """`pragma user_version` of the file. Raise it with every change of the tables below."""
@@ -76,8 +76,17 @@ def epoch_transaction(path: Path, *, read_only: bool = False) -> Iterator[sqlite
             with connection:
                 yield connection
     except sqlite3.DatabaseError as error:
+        require_space(error)
         raise Refused(
             "the epoch's ledger.sqlite cannot be read, so opt-outs are unknown and nothing goes on; restore that file"
+        ) from error
+
+
+def require_space(error: sqlite3.DatabaseError) -> None:
+    """Raises PipelineError where a ledger is not damaged: there was no room to write to it."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        raise PipelineError(
+            "the disk is full, so nothing can be recorded: free some space and run this again"
         ) from error
 
 

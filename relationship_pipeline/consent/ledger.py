@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import dropwhile
 
-from relationship_pipeline.consent.epoch_ledger import create_epoch_ledger, require_version
+from relationship_pipeline.consent.epoch_ledger import create_epoch_ledger, require_space, require_version
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.consent import (
     CONSENT_TEXT_VERSION,
@@ -136,6 +136,7 @@ class ControlLedger:
                 with connection:
                     yield connection
         except sqlite3.DatabaseError as error:
+            require_space(error)
             raise ConsentRefused(
                 "consent cannot be read: control/ledger.sqlite is damaged or locked; restore it before anything else"
             ) from error

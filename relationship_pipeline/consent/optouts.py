@@ -99,7 +99,7 @@ class OptOuts:
 
     def record_snapshot(self, members: Mapping[str, Collection[str]], taken_at: datetime) -> None:
         """Fold one reading of the groups (group id -> user ids of all its members, an empty group included) into the
-        membership intervals, by O1's rule. A reading older than the newest one is ignored."""
+        membership intervals, by O1's rule. A reading that is older than the newest one ends no membership."""
         with self._write() as connection:
             for group_id, users in members.items():
                 _fold(connection, group_id, set(users), taken_at.astimezone(UTC).isoformat())
@@ -195,10 +195,13 @@ def _digest(key: bytes, kind: Kind, subject: str) -> str:
 
 def _fold(connection: sqlite3.Connection, group_id: str, users: set[str], taken_at: str) -> None:
     last = connection.execute("select last_taken_at from snapshot where group_id = ?", (group_id,)).fetchone()
-    if last is not None and taken_at <= last[0]:
-        return
     rows = connection.execute("select user_id from membership where group_id = ? and ends_at is null", (group_id,))
     members = {row[0] for row in rows}
+    if last is not None and taken_at <= last[0]:
+        # The clock may have run ahead once: whoever joined since must not be collected until that time has come.
+        joined = [(group_id, user, taken_at) for user in sorted(users - members)]
+        connection.executemany("insert into membership values (?, ?, ?, null)", joined)
+        return
     connection.executemany(
         "update membership set ends_at = ? where group_id = ? and user_id = ? and ends_at is null",
         [(taken_at, group_id, user) for user in members - users],

@@ -17,26 +17,34 @@ import shutil
 import tarfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import LIVE_STATES, Purpose
 from relationship_pipeline.durable import durable_rename, fsync_folder, make_folder, put_bytes, temp_path
 from relationship_pipeline.errors import BadInput, Refused
-from relationship_pipeline.lake.manifest import MANIFEST, read_manifest
-from relationship_pipeline.lake.reader import verify_files
+from relationship_pipeline.lake.manifest import MANIFEST, Manifest, encode_manifest, read_manifest
+from relationship_pipeline.lake.reader import read_whole, verify_files
+from relationship_pipeline.lake.writer import sweep_folder
 from relationship_pipeline.layout import EpochLayout, Layout
 
 MAGIC = b"RPBACKUP"
 CHUNK = 1 << 20
 TAG = 16
 RETENTION = timedelta(days=30)
+BACKUP_LOCK, RESTORE_LOCK = "backup", "restore"
+"""Work locks: one backup and one restore at a time; others wait."""
+
+RESTORE_SUFFIX = "-restore"
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,14 @@ class BackupStore:
 def make_backup(layout: Layout, store: BackupStore, epoch: str, now: datetime) -> Path:
     """Seal what the lake has committed and return the file; its name appears inside the consent fence, whole.
 
-    Raises ConsentRefused when the consent ended meanwhile; nothing is left then.
+    Raises ConsentRefused when the consent ended meanwhile, nothing is left then; and BadLake for a damaged folder, which
+    no restore would take.
     """
+    with locked(layout.work_lock(BACKUP_LOCK)):
+        return _seal(layout, store, epoch, now)
+
+
+def _seal(layout: Layout, store: BackupStore, epoch: str, now: datetime) -> Path:
     control = ControlLedger(layout)
     control.require(Purpose.DERIVE, epoch)
     tree = layout.epoch(epoch)
@@ -84,7 +98,13 @@ def make_backup(layout: Layout, store: BackupStore, epoch: str, now: datetime) -
 
 
 def purge_backups(layout: Layout, store: BackupStore, now: datetime) -> dict[str, int]:
-    """Delete sealed files older than 30 days, and all of epochs whose consent ended; counts `removed` and `kept`."""
+    """Delete sealed files older than 30 days, and all of epochs whose consent ended; counts `removed` and `kept`. Waits
+    for a backup under way, whose file has no name yet."""
+    with locked(layout.work_lock(BACKUP_LOCK)):
+        return _purge(layout, store, now)
+
+
+def _purge(layout: Layout, store: BackupStore, now: datetime) -> dict[str, int]:
     live = ControlLedger(layout).live_epochs()
     removed = kept = 0
     for folder in sorted(store.backups.iterdir()) if store.backups.is_dir() else ():
@@ -110,7 +130,7 @@ def restore_backup(
     Raises Refused for a backup of another or dead epoch and BadInput for one that was changed, cut or cannot be opened.
     """
     control = ControlLedger(layout)
-    with path.open("rb") as file:
+    with locked(layout.work_lock(RESTORE_LOCK)), path.open("rb") as file:
         header, header_hash = _read_header(file, path)
         record = control.current()
         if record is None or record.epoch != header["epoch"] or record.state not in LIVE_STATES:
@@ -118,7 +138,7 @@ def restore_backup(
         epoch = record.epoch
         key = _unwrap(header, store, path)
         tree = layout.epoch(epoch)
-        work = make_folder(tree.tmp / f"restore-{secrets.token_hex(8)}")
+        work = make_folder(temp_path(tree.tmp, RESTORE_SUFFIX))
         try:
             opener = _Opener(file, key, header_hash, path.name)
             try:
@@ -138,15 +158,16 @@ def restore_backup(
 def _put_back(control: ControlLedger, tree: EpochLayout, restored: EpochLayout, folders: list[Path]) -> dict[str, int]:
     rows = 0
     for folder in folders:
-        relative = folder.relative_to(restored.lake)
-        target = make_folder(tree.lake / relative)
         manifest = read_manifest(folder)
         if manifest is None:
             continue
-        for part in manifest.all_paths(folder):
-            durable_rename(part, target / part.name)
-        with control.commit_fence(tree.epoch, Purpose.DERIVE):
-            put_bytes(target / MANIFEST, (folder / MANIFEST).read_bytes())
+        target = make_folder(tree.lake / folder.relative_to(restored.lake))
+        with locked(control.layout.table_lock(manifest.table, manifest.month)):
+            for part in manifest.all_paths(folder):
+                durable_rename(part, target / part.name)
+            with control.commit_fence(tree.epoch, Purpose.DERIVE):
+                put_bytes(target / MANIFEST, (folder / MANIFEST).read_bytes())
+            sweep_folder(target, manifest)
         rows += manifest.rows
     return {"folders": len(folders), "rows": rows}
 
@@ -176,40 +197,23 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
 
 
 def _add_committed(archive: tarfile.TarFile, tree: EpochLayout) -> None:
-    """Committed folders of the lake only: the manifest as it stands and the parts it names."""
+    """Committed folders of the lake only: the manifest as it stands and the parts it names. Raises BadLake."""
     for path in sorted(tree.lake.rglob(MANIFEST)):
         folder = path.parent
-        while True:
-            content = path.read_bytes()
-            manifest = read_manifest(folder)
-            if manifest is None:
-                break
-            with _open_parts(manifest.all_paths(folder)) as parts:
-                if path.read_bytes() != content:
-                    continue
-                for name, file in parts.files:
-                    archive.addfile(
-                        _member(folder.relative_to(tree.root) / name, os.fstat(file.fileno()).st_size), file
-                    )
-                archive.addfile(_member(path.relative_to(tree.root), len(content)), io.BytesIO(content))
-            break
+        with ExitStack() as stack:
+            found = read_whole(folder, partial(_open_parts, stack, folder))
+            if found is None:
+                continue
+            manifest, parts = found
+            for name, file in parts.items():
+                archive.addfile(_member(folder.relative_to(tree.root) / name, os.fstat(file.fileno()).st_size), file)
+            content = encode_manifest(manifest)
+            archive.addfile(_member(path.relative_to(tree.root), len(content)), io.BytesIO(content))
 
 
-class _open_parts:
+def _open_parts(stack: ExitStack, folder: Path, manifest: Manifest) -> dict[str, IO[bytes]]:
     """The parts of a manifest, all opened before the first is read: a month replaced meanwhile stays whole."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
-        self.files: list[tuple[str, IO[bytes]]] = []
-
-    def __enter__(self) -> _open_parts:
-        for path in self.paths:
-            self.files.append((path.name, path.open("rb")))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for _name, file in self.files:
-            file.close()
+    return {path.name: stack.enter_context(path.open("rb")) for path in manifest.all_paths(folder)}
 
 
 def _member(name: Path, size: int) -> tarfile.TarInfo:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from relationship_pipeline.consent.enforcement import Rules
 from relationship_pipeline.consent.epoch_ledger import epoch_transaction
@@ -32,7 +32,7 @@ from relationship_pipeline.erasure.rewrite import (
     Without,
     rewrite_in_fresh_process,
 )
-from relationship_pipeline.errors import BadInput, PipelineError
+from relationship_pipeline.errors import BadInput, BadLake, PipelineError
 from relationship_pipeline.lake.engine import open_engine, sql
 from relationship_pipeline.lake.manifest import MANIFEST, read_manifest
 from relationship_pipeline.layout import EpochLayout, Layout
@@ -161,7 +161,7 @@ def people_due(tree: EpochLayout, rules: Rules, settings: Settings) -> Without:
 
 def forbidden(tree: EpochLayout, rules: Rules, settings: Settings) -> Without:
     """Everybody whose data had to go, as far as this lake can know them: what a restored backup must not bring back
-    (O4, W5). Domains become the addresses of theirs that occur."""
+    (O4, W5). Domains become the addresses of theirs that occur, but for damaged files."""
     addresses = set(rules.erase_addresses)
     if rules.erase_domains:
         with open_engine(tree.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
@@ -169,7 +169,7 @@ def forbidden(tree: EpochLayout, rules: Rules, settings: Settings) -> Without:
                 for path in _row_files(tree, table):
                     model = sql(MODELS, f"{EMAIL if table == EMAIL else MEETINGS}_addresses_in_domains")
                     values = {"path": str(path), "domains": sorted(rules.erase_domains)}
-                    addresses.update(address for (address,) in engine.execute(model, values).fetchall())
+                    addresses.update(address for (address,) in _found(engine, model, values) or ())
     return Without(frozenset(rules.erase_due), frozenset(addresses))
 
 
@@ -190,29 +190,46 @@ def _lake_files(tree: EpochLayout, tables: Iterable[str]) -> list[Path]:
 
 def _row_files(tree: EpochLayout, table: str) -> list[Path]:
     """The committed files of rows, without a month's counts by mailbox."""
-    folders = sorted(path.parent for path in (tree.lake / table).rglob(MANIFEST))
-    return [path for folder in folders if (manifest := read_manifest(folder)) for path in manifest.paths(folder)]
+    paths: list[Path] = []
+    for folder in sorted(path.parent for path in (tree.lake / table).rglob(MANIFEST)):
+        with suppress(BadLake):
+            manifest = read_manifest(folder)
+            paths += manifest.paths(folder) if manifest else []
+    return paths
+
+
+def _found(engine: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object]) -> list[tuple[Any, ...]] | None:
+    """A query's rows; None where a file cannot be read, being damaged or replaced meanwhile."""
+    import duckdb
+
+    try:
+        return engine.execute(query, dict(values)).fetchall()
+    except duckdb.Error:
+        return None
 
 
 def _holds(engine: duckdb.DuckDBPyConnection, path: Path, without: Without) -> bool:
+    """Whether a file holds anything of these people, or cannot be read: then nobody knows that it does not."""
     if without.addresses and _mentions(engine, path, without.addresses):
         return True
     if path.is_relative_to(path.parents[2] / INTERACTIONS):
         return False
-    found = engine.execute(
+    found = _found(
+        engine,
         "select 1 from read_parquet($path, hive_partitioning = false) where mailbox in (select unnest($mailboxes)) limit 1",
         {"path": str(path), "mailboxes": sorted(without.mailboxes)},
-    ).fetchone()
-    return found is not None
+    )
+    return found != []
 
 
 def _mentions(engine: duckdb.DuckDBPyConnection, path: Path, addresses: Iterable[str]) -> bool:
-    found = engine.execute(
+    found = _found(
+        engine,
         "select 1 from read_parquet($path, hive_partitioning = false) as t "
         "where regexp_matches(lower(cast(t as varchar)), $shape) limit 1",
         {"path": str(path), "shape": _shape(addresses)},
-    ).fetchone()
-    return found is not None
+    )
+    return found != []
 
 
 def _database_mentions(path: Path, addresses: Iterable[str]) -> bool:

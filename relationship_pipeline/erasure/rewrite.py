@@ -10,7 +10,9 @@ Addresses travel by the pipe, never on the command line.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -25,7 +27,7 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.months import add_months
 from relationship_pipeline.durable import make_folder, temp_path
-from relationship_pipeline.errors import PipelineError
+from relationship_pipeline.errors import BadLake, PipelineError
 from relationship_pipeline.lake.engine import copy_to_parquet, open_engine, sql, storage_errors
 from relationship_pipeline.lake.manifest import LEFT_OUT, MANIFEST, DataFile
 from relationship_pipeline.lake.reader import open_table
@@ -95,7 +97,8 @@ def rewrite_lake(
     what was staged; counts `folders`, `rows_removed`. `epoch` is the tree's id (a restored tree has another name).
 
     After it each month is what a fresh collection would be that never saw them (a month cut by the cap excepted);
-    insights and published databases are the caller's to build anew. Raises BadLake, ConsentRefused.
+    insights and published databases are the caller's to build anew. The rows of a damaged folder all go; it has to be
+    collected again. Raises ConsentRefused.
     """
     counts = {"folders": 0, "rows_removed": 0}
     touched: set[str] = set()
@@ -103,14 +106,21 @@ def rewrite_lake(
         for table, folder in _folders(tree):
             month = folder.name.removeprefix("month=") if folder.name.startswith("month=") else None
             with lock(f"{table}-{month}" if month else table), storage_errors(f"rewriting {table}"):
-                removed = _rewrite_folder(engine, folder, table, month, epoch, without, fence)
+                try:
+                    removed = _rewrite_folder(engine, folder, table, month, epoch, without, fence)
+                except BadLake:
+                    # What cannot be read cannot be shown to be without them. The manifest stays, so that whoever collects
+                    # the folder anew says what was lost.
+                    removed = 0
+                    _drop_parts(folder)
             if removed is not None:
                 counts["folders"] += 1
                 counts["rows_removed"] += removed
                 if month:
                     touched |= {add_months(month, -1), month, add_months(month, 1)}
     for month in sorted(touched):
-        _drop_folder(tree.month(INTERACTIONS, month))
+        with lock(f"{INTERACTIONS}-{month}"):
+            _drop_folder(tree.month(INTERACTIONS, month))
     for folder in (tree.stage, tree.exports):
         _drop_below(folder)
     return counts
@@ -227,6 +237,11 @@ def _tally(engine: duckdb.DuckDBPyConnection, kind: str, files: Collection[str])
     return dict(zip(names, cursor.fetchone() or (), strict=True))
 
 
+def _drop_parts(folder: Path) -> None:
+    for part in folder.glob("part-*"):
+        part.unlink(missing_ok=True)
+
+
 def _drop_folder(folder: Path) -> None:
     """Derived rows of a month: the manifest first, so that nothing is named that is gone."""
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -234,8 +249,14 @@ def _drop_folder(folder: Path) -> None:
 
 
 def _drop_below(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True) if folder.is_dir() else ():
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    """Remove what a folder holds, but for what others make there meanwhile."""
+    for here, folders, files in os.walk(folder, topdown=False):
+        for path in (Path(here) / name for name in (*files, *folders)):
+            try:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
 
 
 def _serve() -> int:

@@ -1,7 +1,8 @@
 """Building insights for one `as_of`: which models, in which order, into which tables of `insights/`.
 
 Each function makes sure that the months of the window are fresh, computes only when an input has changed, and commits
-through the fence. What a row is stands in the models' headers; the columns in schemas.PUBLISHED.
+through the fence. The caller lets one build work at a time. What a row is stands in the models' headers; the columns in
+schemas.PUBLISHED.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from relationship_pipeline.insights.window import Window, open_window
 from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.engine import sql
 from relationship_pipeline.lake.manifest import DataFile, Manifest
-from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.reader import standing_table
 from relationship_pipeline.lake.writer import adopt_part, commit_manifest
 
 if TYPE_CHECKING:
@@ -128,21 +129,10 @@ def _keep(
 ) -> dict[str, Manifest]:
     """The tables' manifests, computed and committed where their inputs (those of all tables, and `also`) differ from what
     stands."""
-    with context.lock("insights"):
-        return _keep_held(context, as_of, tables, prepare, also or {})
-
-
-def _keep_held(
-    context: BuildContext,
-    as_of: datetime,
-    tables: tuple[str, ...],
-    prepare: Callable[[BuildContext, Window, Workbench], Prepared],
-    also: Mapping[str, str],
-) -> dict[str, Manifest]:
     window = open_window(context, as_of)
-    inputs = {**window.inputs, "settings": _settings_digest(context), "crm": crm_digest(context.crm), **also}
+    inputs = {**window.inputs, "settings": _settings_digest(context), "crm": crm_digest(context.crm), **(also or {})}
     folders = {table: context.layout.insight(table) for table in tables}
-    standing = {table: open_table(folder) for table, folder in folders.items()}
+    standing = {table: standing_table(folder) for table, folder in folders.items()}
     if all(manifest is not None and manifest.inputs == inputs for manifest in standing.values()):
         return {table: manifest for table, manifest in standing.items() if manifest is not None}
     with context.engine() as engine:

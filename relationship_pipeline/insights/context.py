@@ -27,8 +27,8 @@ class BuildContext:
     `absences` (user_id, since, until; None for nobody's), `internal_domains` (domain), `hidden_addresses` (address),
     `hidden_domains` (domain), `tie_marks` (schemas.TIE_MARKS; None for none), and `crm` by the names and schemas of
     schemas.CRM (missing kinds are empty). `fence` is entered around every commit. `progress` takes one line for people,
-    without personal data. `lock` is held, by name, by whoever writes a month's interactions or the 12-month tables: two
-    builds at once do the work once."""
+    without personal data. `lock` is held, by name, by whoever writes a month's interactions: two runs at once do the work
+    once."""
 
     layout: EpochLayout
     settings: Settings

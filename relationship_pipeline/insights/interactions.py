@@ -32,7 +32,7 @@ from relationship_pipeline.insights.month import (
 )
 from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.manifest import DataFile, Manifest, read_manifest
-from relationship_pipeline.lake.reader import open_table, verify_files
+from relationship_pipeline.lake.reader import standing_table, verify_files
 from relationship_pipeline.lake.writer import adopt_part, commit_manifest
 from relationship_pipeline.layout import EpochLayout
 
@@ -122,7 +122,7 @@ def _refresh(context: BuildContext, month: str, who: Identification) -> Manifest
     folder = context.layout.month(TABLE, month)
     if not lake.exists:
         return None
-    stored = open_table(folder)
+    stored = standing_table(folder)
     inputs = lake.inputs(who)
     if stored is not None and _known(stored.inputs) == inputs:
         return stored

@@ -29,7 +29,7 @@ from relationship_pipeline.insights.interactions import (
     refresh_month,
 )
 from relationship_pipeline.lake.manifest import Manifest
-from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.reader import open_table, standing_table
 from relationship_pipeline.lake.writer import commit_manifest
 
 PLANNED_MONTHS = 4
@@ -161,7 +161,7 @@ def _edge(
         "to": hi.isoformat(),
         "emails": str(cut >= _EMAIL_KINDS),
     }
-    standing = open_table(folder)
+    standing = standing_table(folder)
     if standing is not None and standing.inputs == inputs:
         return folder, standing
     context.progress(f"{lake.month}: deriving the part that lies in the window")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from relationship_pipeline.errors import BadLake
 from relationship_pipeline.lake.manifest import Manifest
 from relationship_pipeline.lake.tables import load_tables, store_tables
 from relationship_pipeline.lake.writer import CommitFence
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     pass
 
 DIRECTORY_TABLE = "directory"
+GONE_ARE_LOST = (
+    "the directory's files were damaged and were read anew: who had left before is no longer known, and restoring a "
+    "backup brings that back"
+)
 FILES = ("users", "addresses", "group_members", "domains")
 
 
@@ -32,9 +37,17 @@ def load_directory(epoch: EpochLayout) -> Directory | None:
 
 
 def store_directory(epoch: EpochLayout, directory: Directory, fence: CommitFence) -> tuple[Directory, Manifest]:
-    """Commit a reading, with those it no longer lists kept as gone. Raises ConsentRefused from the fence."""
-    merged = keep_gone(load_directory(epoch), directory)
-    manifest = store_tables(epoch, DIRECTORY_TABLE, {name: getattr(merged, name) for name in FILES}, fence)
+    """Commit a reading, with those it no longer lists kept as gone. Where what stands is damaged they are lost, and the
+    quality record says so: refusing would keep every later reading from mending it. Raises ConsentRefused from the
+    fence."""
+    quality = {}
+    try:
+        earlier = load_directory(epoch)
+    except BadLake:
+        earlier, quality = None, {"notes": [GONE_ARE_LOST]}
+    merged = keep_gone(earlier, directory)
+    parts = {name: getattr(merged, name) for name in FILES}
+    manifest = store_tables(epoch, DIRECTORY_TABLE, parts, fence, quality=quality)
     return merged, manifest
 
 

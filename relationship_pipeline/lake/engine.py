@@ -85,11 +85,12 @@ def storage_errors(doing: str) -> Iterator[None]:
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Whether an error of the operating system or of DuckDB says that no more can be written."""
+    """Whether an error of the operating system, of DuckDB or of SQLite says that no more can be written."""
     if isinstance(error, OSError):
         return error.errno in _FULL
     text = str(error)
-    return any(os.strerror(code) in text for code in _FULL) or "max_temp_directory_size" in text
+    said = (*map(os.strerror, _FULL), "max_temp_directory_size", "database or disk is full")
+    return any(words in text for words in said)
 
 
 @cache

@@ -18,14 +18,21 @@ from relationship_pipeline.lake.manifest import MANIFEST, read_manifest
 from relationship_pipeline.lake.writer import sweep_folder
 from relationship_pipeline.layout import EpochLayout, Layout
 
+WORK_FILES = (
+    ("publish", f"{TEMP_PREFIX}*-publish"),
+    ("publish", f"{TEMP_PREFIX}*.html"),
+    ("restore", f"{TEMP_PREFIX}*-restore"),
+)
+"""The work lock that guards them, and their names below an epoch's `tmp`."""
+
 EXPORT_KEPT = timedelta(hours=24)
 """How long a file stays in `exports`: it was made for somebody who has it by then."""
 
 
 def sweep(layout: Layout) -> int:
-    """Remove temp files and parts that no manifest names, unfinished folders of the stage, and spill of engines that
-    are gone, and exports that are a day old, in every
-    epoch; returns how many files and folders went. Waits for nobody: what is in use stays."""
+    """Remove temp files and parts that no manifest names, unfinished folders of the stage, spill of engines that are gone,
+    work files of publications and restores that are gone, and exports that are a day old, in every epoch; returns how
+    many files and folders went. Waits for nobody: what is in use stays."""
     if not layout.epochs.is_dir():
         return 0
     removed = 0
@@ -33,6 +40,7 @@ def sweep(layout: Layout) -> int:
         if root.is_dir() and not root.name.startswith("."):
             epoch = layout.epoch(root.name)
             removed += _sweep_tables(layout, epoch) + _sweep_stage(epoch) + _sweep_spill(epoch)
+            removed += _sweep_work(layout, epoch)
             removed += drop_old_exports(epoch, datetime.now(UTC))
     return removed
 
@@ -85,6 +93,17 @@ def _sweep_stage(epoch: EpochLayout) -> int:
         with _if_free(folder.with_name(f"{key}.lock")) as free:
             if free and folder.is_dir():
                 shutil.rmtree(folder)
+                removed += 1
+    return removed
+
+
+def _sweep_work(layout: Layout, epoch: EpochLayout) -> int:
+    """What publications, pages and opened backups were made in: copies of everything, people since erased among it."""
+    removed = 0
+    for lock, pattern in WORK_FILES:
+        with _if_free(layout.work_lock(lock)) as free:
+            for path in sorted(epoch.tmp.glob(pattern)) if free else ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
                 removed += 1
     return removed
 

@@ -67,8 +67,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def all_paths(self, folder: Path) -> list[Path]:
-        """Everything that the manifest names."""
-        return [folder / file.name for file in self.files]
+        """Everything that the manifest names, each file once: kinds with equal rows share one."""
+        return [folder / name for name in dict.fromkeys(file.name for file in self.files)]
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """As it stands in its file."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from relationship_pipeline.durable import temp_path
 from relationship_pipeline.lake.manifest import Manifest
-from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.reader import read_whole
 from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
 from relationship_pipeline.layout import EpochLayout
 
@@ -24,7 +24,8 @@ def store_tables(
     sort_columns: int = 2,
     quality: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Commit the parts, each sorted by its first columns so that equal rows give equal bytes. Raises ConsentRefused."""
+    """Commit the parts, each sorted by its first columns so that equal rows give equal bytes. The caller holds the
+    table's lock. Raises ConsentRefused."""
     import pyarrow.parquet as pq
 
     folder = epoch.table(table)
@@ -44,7 +45,7 @@ def load_tables(epoch: EpochLayout, table: str) -> tuple[Manifest, dict[str, pa.
     import pyarrow.parquet as pq
 
     folder = epoch.table(table)
-    manifest = open_table(folder)
-    if manifest is None:
-        return None
-    return manifest, {file.table: pq.read_table(folder / file.name, partitioning=None) for file in manifest.files}
+    return read_whole(
+        folder,
+        lambda manifest: {file.table: pq.read_table(folder / file.name, partitioning=None) for file in manifest.files},
+    )

@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from relationship_pipeline.durable import TEMP_PREFIX, durable_rename, put_bytes, sha256_of
-from relationship_pipeline.lake.manifest import MANIFEST, DataFile, Manifest
+from relationship_pipeline.lake.manifest import MANIFEST, DataFile, Manifest, encode_manifest
 
 CommitFence = Callable[[], AbstractContextManager[object]]
 """Entered around every commit; raises ConsentRefused when the epoch may no longer be written."""
@@ -57,7 +55,7 @@ def commit_manifest(
         last_at=last_at,
     )
     with fence():
-        put_bytes(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+        put_bytes(folder / MANIFEST, encode_manifest(manifest))
     sweep_folder(folder, manifest)
     return manifest
 

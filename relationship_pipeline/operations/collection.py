@@ -20,7 +20,7 @@ from relationship_pipeline.consent.fence import locked, only_one
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
-from relationship_pipeline.errors import BadInput, BadLake
+from relationship_pipeline.errors import BadInput, BadLake, TryAgain
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.layout import EpochLayout
@@ -70,6 +70,7 @@ def read_directory(work: Work) -> Manifest:
     return reading.directory_manifest
 
 
+@within_epoch
 def read_crm(work: Work) -> Mapping[str, int]:
     """Read the CRM folder, where there is one, and commit it; rows by kind. Rows left out are counted by reason in the
     manifest's quality record. A demo's folder is generated with its tenant."""
@@ -80,15 +81,18 @@ def read_crm(work: Work) -> Mapping[str, int]:
     record = work.ledger.require(Purpose.COLLECT)
     epoch = settings.layout.epoch(record.epoch)
     folder = settings.crm_folder
-    if settings.source is SourceKind.DEMO and settings.crm_dir is None and (tenant := read_demo(settings.layout.demo)):
-        folder = epoch.tmp / "demo" / "crm"
-        write_crm_folder(tenant, folder)
     if settings.crm_dir is not None and not folder.is_dir():
         work.report("the setting crm_dir names no folder: nothing of a CRM is read")
-    crm = read_crm_files(folder)
-    rejected = {f"{kind}: {reason}": count for (kind, reason), count in crm.rejected.items()}
     fence = partial(work.ledger.commit_fence, record.epoch, Purpose.COLLECT)
-    store_tables(epoch, CRM_TABLE, crm.tables, fence, quality={"rejected": rejected})
+    # Two runs at once: the one that reads last also commits last.
+    with locked(settings.layout.table_lock(CRM_TABLE)):
+        tenant = read_demo(settings.layout.demo) if settings.source is SourceKind.DEMO else None
+        if tenant is not None and settings.crm_dir is None:
+            folder = epoch.tmp / "demo" / "crm"
+            write_crm_folder(tenant, folder)
+        crm = read_crm_files(folder)
+        rejected = {f"{kind}: {reason}": count for (kind, reason), count in crm.rejected.items()}
+        store_tables(epoch, CRM_TABLE, crm.tables, fence, quality={"rejected": rejected})
     for reason, count in rejected.items():
         work.report(f"CRM rows left out, {reason}: {count}")
     return {kind: table.num_rows for kind, table in crm.tables.items()}
@@ -100,7 +104,7 @@ def collect_emails(work: Work, month: str) -> Manifest:
     from relationship_pipeline.lake import collect
 
     record = _require_window(work, month)
-    with _only_reader(work, EMAIL, month):
+    with _only_reader(work, EMAIL, month), _stage_stands(work, record):
         reading = Reading(work, record)
         scope = reading.scope(EMAIL, month)
         staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
@@ -118,7 +122,7 @@ def collect_meetings(work: Work, month: str) -> Manifest:
     from relationship_pipeline.lake import collect
 
     record = _require_window(work, month)
-    with _only_reader(work, MEETINGS, month):
+    with _only_reader(work, MEETINGS, month), _stage_stands(work, record):
         reading = Reading(work, record)
         scope = reading.scope(MEETINGS, month)
         staged = reading.source.stage_meetings(month, scope, reading.stage, reading.checkpoint, work.report)
@@ -133,7 +137,7 @@ def collect_planned_meetings(work: Work) -> Manifest:
     from relationship_pipeline.lake import collect
 
     record = work.ledger.require(Purpose.COLLECT)
-    with _only_reader(work, PLANNED):
+    with _only_reader(work, PLANNED), _stage_stands(work, record):
         reading = Reading(work, record)
         start = work.settings.now()
         end = month_end(month_of(start)) + PLANNED_AHEAD
@@ -144,6 +148,24 @@ def collect_planned_meetings(work: Work) -> Manifest:
         manifest = collect.collect_planned_meetings(reading.collection, start, end, staged)
         staged.settle(manifest.content_id)
     return manifest
+
+
+@contextmanager
+def _stage_stands(work: Work, record: ConsentRecord) -> Iterator[None]:
+    """Erasing somebody takes what is staged away from whoever works on it, and so does another run that finds an export
+    file replaced: that is a passing fault. Raises TryAgain."""
+    import duckdb
+
+    stage = work.settings.layout.epoch(record.epoch).stage
+    try:
+        yield
+    except (FileNotFoundError, duckdb.IOException) as error:
+        text = str(error)
+        if str(stage) in text and any(gone in text for gone in ("No such file", "No files found")):
+            raise TryAgain(
+                "what was read went before it was collected: somebody was erased, or the export changed; run it again"
+            ) from error
+        raise
 
 
 @contextmanager
@@ -173,6 +195,8 @@ class Reading:
             directory = self.source.read_directory(groups)
             record_memberships(layout, record.epoch, directory, groups)
             directory, self.directory_manifest = store_directory(self.epoch, directory, fence)
+        for note in self.directory_manifest.quality.get("notes", ()):
+            work.report(note)
         self.rules = rules_now(settings, record.epoch, directory)
         self.collection: Collection = Collection(
             layout=layout,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,10 +17,14 @@ from relationship_pipeline.domain.consent import ConsentRecord, Purpose
 from relationship_pipeline.domain.months import month_of, month_range
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
+from relationship_pipeline.lake.reader import standing_table
 from relationship_pipeline.operations.collection import CRM_TABLE, EMAIL, rules_now
 from relationship_pipeline.operations.work import Work, within_epoch
 
 T = TypeVar("T")
+
+INSIGHTS_LOCK = "insights"
+"""Work lock: one build or publication of the 12-month tables at a time; others wait."""
 
 READ_AGAIN = 2
 """How often a build starts over because a month changed under it."""
@@ -131,10 +136,18 @@ def build_contact_graph(work: Work) -> Mapping[str, int]:
 
 def _rows(work: Work, build: Callable[[BuildContext, datetime], Mapping[str, Manifest]]) -> Mapping[str, int]:
     def now() -> Mapping[str, Manifest]:
-        deriving = _deriving(work)
-        return build(deriving.context, deriving.as_of)
+        with _deriving_alone(work) as deriving:
+            return build(deriving.context, deriving.as_of)
 
     return {table: manifest.rows for table, manifest in _read_again(now).items()}
+
+
+@contextmanager
+def _deriving_alone(work: Work) -> Iterator[_Deriving]:
+    """While nobody else builds the 12-month tables or publishes them. The rules are read once it is our turn: whoever
+    opted out or hid a tie while we waited has built and published without it, and that must not come back."""
+    with locked(work.settings.layout.work_lock(INSIGHTS_LOCK)):
+        yield _deriving(work)
 
 
 def _read_again(build: Callable[[], T]) -> T:
@@ -161,20 +174,32 @@ def build_everything(work: Work) -> None:
 def publish(work: Work, only: str | None = None) -> Mapping[str, int]:
     """Build and swap in each role's database, for what was collected; or one role's, for the instant of the others', though
     more was collected since (a backfill may take hours). Rows by role."""
+    from relationship_pipeline.insights import build
     from relationship_pipeline.publishing import publish as publishing
 
-    deriving = _deriving(work)
-    built = read_manifest(deriving.context.layout.insight("batches")) if only else None
-    counts = publishing.publish(
-        work.settings.layout,
-        deriving.record.epoch,
-        datetime.fromisoformat(built.inputs["as_of"]) if built else deriving.as_of,
-        work.settings,
-        deriving.context.fence,
-        _allowed(deriving.rules, deriving.context.crm),
-        only=only,
-    )
-    return {role: sum(tables.values()) for role, tables in counts.items()}
+    def now() -> Mapping[str, Mapping[str, int]]:
+        with _deriving_alone(work) as deriving:
+            built = standing_table(deriving.context.layout.insight("batches")) if only else None
+            as_of = datetime.fromisoformat(built.inputs["as_of"]) if built else deriving.as_of
+            publish_roles = partial(
+                publishing.publish,
+                work.settings.layout,
+                deriving.record.epoch,
+                as_of,
+                work.settings,
+                deriving.context.fence,
+                _allowed(deriving.rules, deriving.context.crm),
+                only=only,
+            )
+            try:
+                return publish_roles()
+            except BadLake:
+                # A month landed, or another run built, since these tables were built: the instant moved on.
+                for build_again in (build.build_kpis, build.build_who_knows_whom):
+                    build_again(deriving.context, as_of)
+                return publish_roles()
+
+    return {role: sum(tables.values()) for role, tables in _read_again(now).items()}
 
 
 def build_report(work: Work, only: str | None = None) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
-from relationship_pipeline.errors import BadInput
+from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.operations.collection import rules_now
 from relationship_pipeline.operations.deletion import backup_store
@@ -86,7 +86,11 @@ def restore_backup(work: Work, path: Path) -> Mapping[str, int]:
     from relationship_pipeline.erasure.rewrite import rewrite_restored
     from relationship_pipeline.lake.directory import load_directory
 
-    record, held = _held(work)
+    record = work.ledger.require(Purpose.DERIVE)
+    try:
+        held = load_directory(work.settings.layout.epoch(record.epoch))
+    except BadLake:
+        held = None  # damage is what a backup is for
 
     def reapply(restored: EpochLayout) -> None:
         directory = held or load_directory(restored)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relationship_pipeline.domain.months import add_months, month_of, month_range
-from relationship_pipeline.durable import make_folder, put_bytes
+from relationship_pipeline.durable import adopt_folder, make_folder, put_bytes, temp_path
 from relationship_pipeline.errors import BadInput
 
 if TYPE_CHECKING:
@@ -63,13 +63,14 @@ def scenario(tenant: DemoTenant) -> Scenario:
 
 
 def write_crm_folder(tenant: DemoTenant, folder: Path) -> None:
-    """The CRM rows of the tenant as CSV files, unless the folder is there already."""
+    """The CRM rows of the tenant as CSV files, unless the folder is there already: whole, or not at all."""
     from relationship_pipeline.simulator.crm import write_crm
     from relationship_pipeline.simulator.tenant import Tenant
 
     if not folder.exists():
-        make_folder(folder)
-        write_crm(Tenant(scenario(tenant)), folder)
+        temp = make_folder(temp_path(folder.parent))
+        write_crm(Tenant(scenario(tenant)), temp)
+        adopt_folder(temp, folder)
 
 
 def administrator(tenant: DemoTenant) -> str:

@@ -151,6 +151,23 @@ def test_o1_an_older_reading_does_not_undo_a_newer_one(settings, epoch):
     assert rules_of(settings, epoch, directory([AMBER])).readable_mailboxes == frozenset()
 
 
+def test_o1_whoever_joins_after_the_clock_once_ran_ahead_is_opted_out_from_then_on(settings, epoch):
+    opt_outs = OptOuts(settings.layout, epoch)
+    opt_outs.add(entry(Kind.GROUP, "g"))
+    opt_outs.record_snapshot({"g": []}, NOW + timedelta(days=3650))
+    for day in (1, 2):
+        opt_outs.record_snapshot({"g": ["id-amber"]}, NOW + timedelta(days=day))
+    later = NOW + timedelta(days=3)
+    assert rules_of(settings, epoch, directory([AMBER]), now=later).readable_mailboxes == frozenset()
+    opt_outs.record_snapshot({"g": []}, NOW + timedelta(days=3651))
+    (row,) = [
+        row
+        for row in rules_of(settings, epoch, directory([AMBER]), now=NOW + timedelta(days=3652)).readable.to_pylist()
+        if row["until"] is not None
+    ]
+    assert row["until"] == NOW + timedelta(days=1), "what came before she joined may be collected"
+
+
 def test_o1_a_missing_ledger_refuses_rather_than_showing_nobody_opted_out(settings, epoch):
     settings.layout.epoch(epoch).ledger.unlink()
     with pytest.raises(Refused, match="ledger"):

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
+import shutil
+from contextlib import nullcontext
 from datetime import timedelta
 
+import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentState
-from relationship_pipeline.durable import put_bytes
+from relationship_pipeline.durable import make_folder, put_bytes, temp_path
 from relationship_pipeline.erasure.backups import CHUNK, RETENTION, make_backup, purge_backups, restore_backup
 from relationship_pipeline.erasure.run import run_erasure
-from relationship_pipeline.errors import BadInput, ConsentRefused, PipelineError, Refused
+from relationship_pipeline.errors import BadInput, BadLake, ConsentRefused, PipelineError, Refused
+from relationship_pipeline.lake.janitor import sweep
 from relationship_pipeline.lake.manifest import read_manifest
 from relationship_pipeline.lake.reader import open_table
+from relationship_pipeline.lake.writer import adopt_part, commit_manifest
 from relationship_pipeline_tests.erasure.lived_in import ADMIN, NOW, commit, consented, email_rows, live_in
 
 
@@ -44,6 +52,68 @@ def test_w2_a_restore_brings_back_the_months_as_they_were_sealed(home):
     assert done["folders"] == 4
     assert open_table(folder).content_id == before.content_id
     assert not list(home.tree.tmp.iterdir()), "the opened archive is gone"
+
+
+def share_a_file(home):
+    """Interactions of a month in which two kinds have equal rows: their file, named by its content, is one."""
+    folder = make_folder(home.tree.month("interactions", "2026-09"))
+    temp = temp_path(folder, ".parquet")
+    pq.write_table(pa.table({"address": pa.array([], pa.string())}), temp)
+    part = adopt_part(temp, "email_identities", 0)
+    files = [part, msgspec.structs.replace(part, table="meeting_identities")]
+    commit_manifest(folder, epoch=home.epoch, table="interactions", month="2026-09", files=files, fence=nullcontext)
+    return folder
+
+
+def test_w2_a_month_whose_kinds_share_a_file_comes_back(home):
+    folder = share_a_file(home)
+    path = make_backup(home.layout, home.store, home.epoch, NOW)
+    shutil.rmtree(folder)
+    restore(home, path)
+    assert [file.table for file in open_table(folder).files] == ["email_identities", "meeting_identities"]
+
+
+def test_w2_a_damaged_month_is_named_and_not_sealed(home):
+    """A backup with it could not be restored, and after 30 days there would be no other."""
+    (part,) = home.tree.month("email", "2026-10").glob("part-*")
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(BadLake, match="month 2026-10 of email"):
+        make_backup(home.layout, home.store, home.epoch, NOW)
+    assert not list(home.store.folder(home.epoch).iterdir())
+
+
+def back_up_often(home):
+    for _ in range(30):
+        make_backup(home.layout, home.store, home.epoch, NOW)
+
+
+def purge_and_sweep_often(home):
+    for _ in range(200):
+        purge_backups(home.layout, home.store, NOW)
+        sweep(home.layout)
+
+
+def replace_often(home):
+    for number in range(60):
+        with locked(home.layout.table_lock("email", "2026-10")):
+            commit(home, "email", "2026-10", email_rows(("amber",) * (1 + number % 2), NOW))
+
+
+def restore_often(home):
+    for _ in range(10):
+        restore(home, make_backup(home.layout, home.store, home.epoch, NOW))
+
+
+def test_w2_backups_restores_purging_and_replaced_months_at_once(home):
+    work = (back_up_often, restore_often, purge_and_sweep_often, purge_and_sweep_often, replace_often)
+    with multiprocessing.get_context("fork").Pool(len(work)) as pool:
+        for result in [pool.apply_async(one, (home,)) for one in work]:
+            result.get(timeout=100)
+    assert len(home.store.sealed(home.epoch)) == 40
+    restore(home, home.store.sealed(home.epoch)[-1])
+    assert open_table(home.tree.month("email", "2026-10")) is not None
 
 
 def test_w2_a_month_larger_than_a_chunk_is_sealed_in_several(home):

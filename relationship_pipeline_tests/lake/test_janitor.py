@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from relationship_pipeline.consent.fence import locked
-from relationship_pipeline.durable import TEMP_PREFIX, put_bytes
+from relationship_pipeline.durable import TEMP_PREFIX, put_bytes, temp_path
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.lake.engine import open_engine
 from relationship_pipeline.lake.janitor import drop_old_exports, drop_old_months, sweep
@@ -45,6 +45,17 @@ def test_temp_files_and_parts_that_no_manifest_names_go(lake):
         [*(file.name for file in manifest.files), "manifest.json"]
     )
     assert lake.rows("email", "2026-03") == rows
+
+
+def test_work_files_of_killed_publications_and_restores_go_and_those_in_use_stay(lake):
+    for suffix in ("-publish", "-restore"):
+        put_bytes(temp_path(lake.epoch.tmp, suffix) / "copy.parquet", b"rows")
+    put_bytes(temp_path(lake.epoch.tmp, ".html"), b"page")
+    put_bytes(lake.epoch.tmp / "demo" / "contacts.csv", b"")
+    with locked(lake.layout.work_lock("publish")), locked(lake.layout.work_lock("restore")):
+        assert sweep(lake.layout) == 0
+    assert sweep(lake.layout) == 3
+    assert [path.name for path in lake.epoch.tmp.iterdir()] == ["demo"]
 
 
 def test_b1_a_month_leaves_the_lake_a_month_after_it_left_the_window(lake):
