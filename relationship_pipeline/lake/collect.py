@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from relationship_pipeline.consent.fence import only_one
+from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.addresses import X500, normalize_address
 from relationship_pipeline.domain.folders import LEFT_OUT
 from relationship_pipeline.domain.months import month_end, month_start
@@ -83,8 +83,8 @@ class Collection:
 
 def collect_emails(collection: Collection, month: str, staged: Staged) -> Manifest:
     """Replace the month of the lake table `email` by what was staged, and what an earlier run had collected from
-    mailboxes that were not read now. Raises Refused (another run holds the month), ConsentRefused, BadLake (what stands
-    is damaged and only what is new was read), and PipelineError when the disk is full; the old month stands then."""
+    mailboxes that were not read now. Raises ConsentRefused, BadLake (what stands is damaged and
+    only what is new was read), and PipelineError when the disk is full; the old month stands then."""
     folder = collection.layout.epoch(collection.epoch).month(EMAIL_TABLE, month)
     with _work(collection, EMAIL_TABLE, month) as engine:
         if not staged.is_covered and (standing := open_table(folder)) is not None:
@@ -286,12 +286,13 @@ def _earlier_files(folder: Path, staged: Staged) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def _work(collection: Collection, table: str, month: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The lock of this piece of work and an engine to do it in; a full disk becomes one line."""
+    """The lock of this piece of work, which an eraser or a restore may hold for a while, and an engine to do it in; a full
+    disk becomes one line."""
     layout, settings = collection.layout, collection.settings
     epoch = layout.epoch(collection.epoch)
     what = f"{table} of {month}" if month else table
     with (
-        only_one(layout.table_lock(table, month), what),
+        locked(layout.table_lock(table, month)),
         storage_errors(f"writing {what}"),
         open_engine(epoch.spill, memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.months import month_of, month_range
 from relationship_pipeline.durable import make_folder
-from relationship_pipeline.errors import BadInput
+from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Checkpoint, Directory, Progress, ReadScope, Staged
 from relationship_pipeline.sources.data_connect.directory import directory_tables, group_members
@@ -21,10 +22,10 @@ from relationship_pipeline.sources.data_connect.split import (
     STAGE_FOLDER,
     Room,
     SplitRecord,
-    read_record,
     split_file,
     split_lock,
     stage_key,
+    standing_split,
     sweep_stale,
 )
 
@@ -125,16 +126,21 @@ class DataConnectSource:
             target = home / keys[str(file.path)]
             try:
                 with locked(split_lock(target)):
-                    if not target.exists():
+                    record = standing_split(target)
+                    if record is None:
                         progress(f"reading export file {number} of {len(files)}")
+                        shutil.rmtree(target, ignore_errors=True)
                         split_file(file, target, folders, self._room, self._clock())
+                        record = standing_split(target)
             except BadInput as error:
                 if self._on_bad_file == "stop":
                     raise
                 progress(str(error))
                 bad.append(file.title)
                 continue
-            splits.append((target, read_record(target)))
+            if record is None:
+                raise TryAgain("what was read went before it was collected: somebody was erased; run it again")
+            splits.append((target, record))
         return splits, bad
 
 

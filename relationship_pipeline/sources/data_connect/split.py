@@ -101,8 +101,18 @@ def split_file(file: ExportFile, target: Path, folders: FolderClasses | None, ro
         shutil.rmtree(temp, ignore_errors=True)
 
 
-def read_record(split: Path) -> SplitRecord:
-    return msgspec.json.decode((split / RECORD).read_bytes(), type=SplitRecord)
+def standing_split(split: Path) -> SplitRecord | None:
+    """The record of a split that is there and whole. Erasing somebody takes staged files away, also from a split that is
+    being made: what is left of it is no split."""
+    record = _read_record(split)
+    return record if record and all((split / f"{month}.parquet").is_file() for month in record.months) else None
+
+
+def _read_record(split: Path) -> SplitRecord | None:
+    try:
+        return msgspec.json.decode((split / RECORD).read_bytes(), type=SplitRecord)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _split_into(
@@ -152,10 +162,9 @@ def split_lock(split: Path) -> Path:
 def sweep_stale(home: Path, keys: Mapping[str, str]) -> None:
     """Remove splits whose export file is gone or another one by now; `keys` are the present ones by file."""
     for split in sorted(home.iterdir()):
-        record_file = split / RECORD
-        if split.name.startswith(TEMP_PREFIX) or not record_file.is_file():
+        if split.name.startswith(TEMP_PREFIX) or (record := _read_record(split)) is None:
             continue
-        file = read_record(split).file
+        file = record.file
         if keys.get(file, split.name) != split.name or not Path(file).exists():
             with suppress(BlockingIOError), locked(split_lock(split), wait=False):
                 shutil.rmtree(split, ignore_errors=True)
