@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from relationship_pipeline.domain.months import month_range
 from relationship_pipeline.domain.ties import Interaction, Kind, displayed_strength, score, tie_sums
 from relationship_pipeline.insights.build import build_contact_graph, build_kpis, build_month, build_who_knows_whom
 from relationship_pipeline.lake.engine import sql
+from relationship_pipeline.lake.manifest import read_manifest
+from relationship_pipeline.lake.writer import adopt_part, commit_manifest
 from relationship_pipeline.schemas import PUBLISHED
 from relationship_pipeline.settings import HealthSettings
 from relationship_pipeline_tests.factories import email, meeting, message, oid, user, write_crm, write_export
@@ -75,6 +78,36 @@ def test_three_mails_and_one_reply_are_three_answered_by_one(lake):
     row = only(build_all(lake(mails), AS_OF)["contact_kpis"], contact_email=ANA)
     assert (row["replies_by_us"], row["response_rate_by_us"], row["median_response_hours_by_us"]) == (1, 1.0, 48.0)
     assert (row["conversations_started_by_us"], row["conversations_started_by_them"]) == (0, 1)
+
+
+def test_replies_are_counted_in_a_lake_whose_bulk_flags_are_missing(lake):
+    """B7, N8: as earlier versions left it where a source gives no headers."""
+    context = lake(
+        [
+            *email([MEGAN], sender=ANA, to=[MEGAN], at=at(3, 2), conversation="c", message_id="<q@x>"),
+            *email([MEGAN], sender=MEGAN, to=[ANA], at=at(3, 2, 11), conversation="c", message_id="<a@x>"),
+        ]
+    )
+    folder = context.layout.month("email", "2025-03")
+    manifest = read_manifest(folder)
+    (path,) = manifest.paths(folder)
+    rows = pq.read_table(path, partitioning=None)
+    rows = rows.set_column(rows.column_names.index("is_bulk"), "is_bulk", pa.nulls(rows.num_rows, pa.bool_()))
+    pq.write_table(rows, temp := folder / "temp.parquet")
+    files = [adopt_part(temp, "email", rows.num_rows)]
+    commit_manifest(
+        folder,
+        epoch=manifest.epoch,
+        table="email",
+        month="2025-03",
+        files=files,
+        fence=context.fence,
+        quality=manifest.quality,
+        first_at=manifest.first_at,
+        last_at=manifest.last_at,
+    )
+    row = only(build_all(context, AS_OF)["contact_kpis"], contact_email=ANA)
+    assert (row["replies_by_us"], row["median_response_hours_by_us"]) == (1, 2.0)
 
 
 def test_of_two_emails_at_one_instant_theirs_starts_the_conversation(lake):
