@@ -66,13 +66,13 @@ def test_c4_partitions_launched_without_consent_refuse_and_read_nothing(ui: tupl
 def test_a_backfill_from_the_ui_publishes_what_the_command_publishes_one_failed_month_aside(
     ui: tuple[Ui, dict[str, str]], company: dict[str, str]
 ) -> None:
-    """One month's write is refused (another run holds it): the others land and are published, and the sum says which is
+    """One month is refused (another run reads it): the others land and are published, and the sum says which is
     missing. Mended and run again, the tables equal those of the command line. Then consent is withdrawn, and the sensor
     deletes with nobody touching it."""
     running, environment = ui
     layout = Layout(Path(environment["RELATIONSHIP_DATA_DIR"]))
     (epoch,) = layout.epochs.iterdir()
-    with locked(layout.table_lock("email", MONTHS[1])):
+    with locked(layout.table_lock("reading-email", MONTHS[1])):
         assert backfill(running) != DONE
         assert MONTHS[1] in refuse("backfill", "--from", MONTHS[1], "--to", MONTHS[1], **environment)
     build = running.launch_job("build_insights")
