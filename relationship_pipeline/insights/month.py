@@ -193,9 +193,12 @@ def identify(bench: Workbench, who: Identification, also: Iterable[str] = ()) ->
 
 
 def count_meetings(bench: Workbench) -> None:
-    """Tables `meetings`, `meeting_people` and `meeting_links`."""
-    for name in ("meetings", "meeting_people", "meeting_links"):
+    """Tables `meetings`, `meeting_people` and `meeting_links`, and views `meeting_teams` and `held_meetings`."""
+    for name in ("meetings", "meeting_people"):
         bench.table(name)
+    for name in ("meeting_teams", "held_meetings"):
+        bench.view(name)
+    bench.table("meeting_links")
 
 
 def see_emails(bench: Workbench) -> None:

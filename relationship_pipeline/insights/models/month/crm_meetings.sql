@@ -1,5 +1,5 @@
 -- Stored: single meetings with contacts and leads of the CRM. `inside`: our people who have not declined.
--- grain: meeting. inputs: meeting_links, meeting_people, persons.
+-- grain: meeting. inputs: meeting_links, meeting_teams, persons.
 with
 watched as (
     select
@@ -12,17 +12,9 @@ watched as (
     inner join persons on persons.person = meeting_links.person
     where persons.is_watched
     group by meeting_links.meeting_key
-),
-
-teams as (
-    select meeting_people.meeting_key, list_sort(list(persons.name)) as inside
-    from meeting_people
-    inner join persons on persons.person = meeting_people.person
-    where meeting_people.is_us and meeting_people.answer <> 'declined'
-    group by meeting_people.meeting_key
 )
 
-select watched.*, teams.inside
+select watched.*, meeting_teams.inside
 from watched
-inner join teams on teams.meeting_key = watched.meeting_key
+inner join meeting_teams on meeting_teams.meeting_key = watched.meeting_key
 order by watched.start_at, watched.meeting_key

@@ -1,27 +1,18 @@
 -- Next planned meeting of opportunities and leads, and of any record that the CRM says one is regarding, as crm_links judges
 -- past ones. grain: (record_type, record_id).
--- inputs: meetings, meeting_links, meeting_people, persons, crm_sides, crm_teams, crm_regarding.
+-- inputs: held_meetings, meeting_teams, meeting_links, persons, crm_sides, crm_teams, crm_regarding.
 with
-teams as (
-    select meeting_people.meeting_key, list(persons.name) as inside
-    from meeting_people
-    inner join persons on persons.person = meeting_people.person
-    where meeting_people.is_us and meeting_people.answer <> 'declined'
-    group by meeting_people.meeting_key
-),
-
 planned as (
     select
-        meetings.meeting_key,
-        any_value(meetings.start_at) as start_at,
-        any_value(teams.inside) as inside,
+        held_meetings.meeting_key,
+        any_value(held_meetings.start_at) as start_at,
+        any_value(meeting_teams.inside) as inside,
         coalesce(list(persons.name) filter (where persons.name is not null), []) as contacts
-    from meetings
-    inner join teams on teams.meeting_key = meetings.meeting_key
-    left join meeting_links on meeting_links.meeting_key = meetings.meeting_key
+    from held_meetings
+    inner join meeting_teams on meeting_teams.meeting_key = held_meetings.meeting_key
+    left join meeting_links on meeting_links.meeting_key = held_meetings.meeting_key
     left join persons on persons.person = meeting_links.person
-    where not meetings.is_cancelled
-    group by meetings.meeting_key
+    group by held_meetings.meeting_key
 ),
 
 sides as (
