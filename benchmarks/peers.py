@@ -12,28 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-MESSAGE_COLUMNS = {
-    "id": "VARCHAR",
-    "internetMessageId": "VARCHAR",
-    "conversationId": "VARCHAR",
-    "conversationIndex": "VARCHAR",
-    "sentDateTime": "VARCHAR",
-    "receivedDateTime": "VARCHAR",
-    "createdDateTime": "VARCHAR",
-    "from": "STRUCT(emailAddress STRUCT(name VARCHAR, address VARCHAR))",
-    "sender": "STRUCT(emailAddress STRUCT(name VARCHAR, address VARCHAR))",
-    "toRecipients": "STRUCT(emailAddress STRUCT(name VARCHAR, address VARCHAR))[]",
-    "ccRecipients": "STRUCT(emailAddress STRUCT(name VARCHAR, address VARCHAR))[]",
-    "parentFolderId": "VARCHAR",
-    "isDraft": "BOOLEAN",
-    "meetingMessageType": "VARCHAR",
-    "internetMessageHeaders": "STRUCT(name VARCHAR, value VARCHAR)[]",
-    "puser": "VARCHAR",
-    "rowinformation": (
-        "STRUCT(isUserSummaryRow BOOLEAN, userHasCompleteData BOOLEAN, userReturnedNoData BOOLEAN, errorInformation VARCHAR)"
-    ),
-}
-"""The columns that the project reads of Message_v1."""
+
+def _message_columns() -> dict[str, str]:
+    """The columns that the project reads of Message_v1."""
+    from relationship_pipeline.sources.data_connect.shapes import MESSAGE, duckdb_type
+
+    return {name: duckdb_type(shape, pascal=False) for name, shape in MESSAGE.items()}
 
 
 def duckdb_read_json(folder: str) -> dict[str, Any]:
@@ -43,7 +27,7 @@ def duckdb_read_json(folder: str) -> dict[str, Any]:
     with duckdb.connect(config={"preserve_insertion_order": "false"}) as connection:
         counts = connection.execute(
             "select count(columns(*)), count(*) from read_json($files, format = 'newline_delimited', columns = $columns)",
-            {"files": f"{folder}/Message_v1/*", "columns": MESSAGE_COLUMNS},
+            {"files": f"{folder}/Message_v1/*", "columns": _message_columns()},
         ).fetchone()
     return {"rows": counts[-1] if counts else 0}
 
@@ -59,7 +43,7 @@ def duckdb_load_json(folder: str) -> dict[str, Any]:
             connection.execute(
                 "create table message as "
                 "select * from read_json($files, format = 'newline_delimited', columns = $columns)",
-                {"files": f"{folder}/Message_v1/*", "columns": MESSAGE_COLUMNS},
+                {"files": f"{folder}/Message_v1/*", "columns": _message_columns()},
             )
     finally:
         database.unlink(missing_ok=True)

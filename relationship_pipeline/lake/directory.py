@@ -7,7 +7,6 @@ keeps its sender (O1: what was collected before stays) until their data is erase
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from relationship_pipeline.errors import BadLake
 from relationship_pipeline.lake.manifest import Manifest
@@ -15,9 +14,6 @@ from relationship_pipeline.lake.tables import load_tables, store_tables
 from relationship_pipeline.lake.writer import CommitFence
 from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.sources.base import Directory
-
-if TYPE_CHECKING:
-    pass
 
 DIRECTORY_TABLE = "directory"
 GONE_ARE_LOST = (

@@ -26,7 +26,7 @@ from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.operations.work import Work, within_epoch
 from relationship_pipeline.settings import Settings, SourceKind
-from relationship_pipeline.sources.base import Directory, ReadScope, Source
+from relationship_pipeline.sources.base import STAGE_WENT, Directory, ReadScope, Source
 from relationship_pipeline.sources.demo import read_demo, write_crm_folder
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ def collect_emails(work: Work, month: str) -> Manifest:
     from relationship_pipeline.lake import collect
 
     record = _require_window(work, month)
-    with _only_reader(work, EMAIL, month), _stage_stands(work, record):
-        reading = Reading(work, record)
+    with _reading(work, record, EMAIL, month) as reading:
         scope = reading.scope(EMAIL, month)
         staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
         manifest = collect.collect_emails(reading.collection, month, staged)
@@ -122,8 +121,7 @@ def collect_meetings(work: Work, month: str) -> Manifest:
     from relationship_pipeline.lake import collect
 
     record = _require_window(work, month)
-    with _only_reader(work, MEETINGS, month), _stage_stands(work, record):
-        reading = Reading(work, record)
+    with _reading(work, record, MEETINGS, month) as reading:
         scope = reading.scope(MEETINGS, month)
         staged = reading.source.stage_meetings(month, scope, reading.stage, reading.checkpoint, work.report)
         manifest = collect.collect_meetings(reading.collection, month, staged)
@@ -137,8 +135,7 @@ def collect_planned_meetings(work: Work) -> Manifest:
     from relationship_pipeline.lake import collect
 
     record = work.ledger.require(Purpose.COLLECT)
-    with _only_reader(work, PLANNED), _stage_stands(work, record):
-        reading = Reading(work, record)
+    with _reading(work, record, PLANNED) as reading:
         start = work.settings.now()
         end = month_end(month_of(start)) + PLANNED_AHEAD
         scope = ReadScope(reading.rules.readable_mailboxes)
@@ -151,30 +148,22 @@ def collect_planned_meetings(work: Work) -> Manifest:
 
 
 @contextmanager
-def _stage_stands(work: Work, record: ConsentRecord) -> Iterator[None]:
-    """Erasing somebody takes what is staged away from whoever works on it, and so does another run that finds an export
-    file replaced: that is a passing fault. Raises TryAgain."""
+def _reading(work: Work, record: ConsentRecord, table: str, month: str | None = None) -> Iterator[Reading]:
+    """A reading of a table's month, which no other run reads meanwhile: two would write over each other's parts, until what
+    was staged is cleared away. Raises Refused when another run reads it, and TryAgain when what is staged went: erasing
+    somebody takes it away from whoever works on it, and so does a run that finds an export file replaced."""
     import duckdb
 
-    stage = work.settings.layout.epoch(record.epoch).stage
-    try:
-        yield
-    except (FileNotFoundError, duckdb.IOException) as error:
-        text = str(error)
-        if str(stage) in text and any(gone in text for gone in ("No such file", "No files found")):
-            raise TryAgain(
-                "what was read went before it was collected: somebody was erased, or the export changed; run it again"
-            ) from error
-        raise
-
-
-@contextmanager
-def _only_reader(work: Work, table: str, month: str | None = None) -> Iterator[None]:
-    """Around a reading, from its first request until what it staged is cleared away: two runs that read the same month
-    write over each other's parts. Raises Refused when another run reads it."""
     what = f"{table} of {month}" if month else table
+    stage = work.settings.layout.epoch(record.epoch).stage
     with only_one(work.settings.layout.table_lock(f"reading-{table}", month), what):
-        yield
+        try:
+            yield Reading(work, record)
+        except (FileNotFoundError, duckdb.IOException) as error:
+            text = str(error)
+            if str(stage) in text and any(gone in text for gone in ("No such file", "No files found")):
+                raise TryAgain(STAGE_WENT) from error
+            raise
 
 
 class Reading:

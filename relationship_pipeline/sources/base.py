@@ -22,6 +22,10 @@ Progress = Callable[[str], None]
 """Takes one line for people, without personal data."""
 
 
+STAGE_WENT = "what was read went before it was collected: somebody was erased, or the export changed; run it again"
+"""Of a TryAgain: erasing somebody takes what is staged away from whoever works on it."""
+
+
 @dataclass(frozen=True)
 class ReadScope:
     """Which mailboxes (directory object ids) may be read at this moment (O1-O3). Sources that read mailbox by mailbox

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from concurrent.futures import ThreadPoolExecutor, wait
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -19,6 +20,7 @@ from relationship_pipeline.lake.manifest import read_manifest
 from relationship_pipeline.schemas import EMAIL, MEETINGS
 from relationship_pipeline_tests import factories as make
 from relationship_pipeline_tests.collecting import SmallLake, balances
+from relationship_pipeline_tests.locks import until_it_waits
 
 ANA, BEN, CAY = "ana@contoso.com", "ben@contoso.com", "cay@contoso.com"
 OUT = "zoe@fabrikam.com"
@@ -536,7 +538,7 @@ def test_a_month_that_an_eraser_holds_is_committed_when_it_is_done(lake):
     with ThreadPoolExecutor(1) as worker:
         with locked(a_lake.layout.table_lock("email", "2026-03")):
             collecting = worker.submit(a_lake.emails)
-            assert not wait([collecting], timeout=0.5).done
+            until_it_waits(os.getpid(), lambda: not collecting.done())
             assert read_manifest(a_lake.epoch.month("email", "2026-03")) is None
         manifest, _ = collecting.result(timeout=60)
     assert manifest.rows == 1

@@ -27,6 +27,7 @@ from relationship_pipeline.publishing.connection import database_path
 from relationship_pipeline.settings import Settings
 from relationship_pipeline_tests import factories
 from relationship_pipeline_tests.end_to_end.small_company import COLLEAGUES, MONTHS, write_company
+from relationship_pipeline_tests.locks import until_it_waits
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented, quiet, settings_of
 
 CONTACTS_CSV = "contactid,emailaddress1,fullname\nc1,dora@northwind.example,Dora\n"
@@ -94,7 +95,7 @@ def test_k7_a_tie_hidden_while_a_build_waits_for_its_turn_stays_hidden(work: Wor
     with locked(layout.work_lock(INSIGHTS_LOCK)):
         waiting = multiprocessing.get_context("spawn").Process(target=build_and_publish, args=(work.settings,))
         waiting.start()
-        until_it_waits(waiting.pid)
+        until_it_waits(waiting.pid, waiting.is_alive)
         mark = TieMark(
             TieKind.CONTACT, dora, None, mailbox_of(ada), TieReason.HIDDEN, datetime.now(UTC), "administrator"
         )
@@ -108,12 +109,6 @@ def build_and_publish(settings: Settings) -> None:
     work = Work(settings, quiet)
     operations.build_who_knows_whom(work)
     operations.publish(work)
-
-
-def until_it_waits(pid: int | None) -> None:
-    """Until a process waits for a lock that somebody holds."""
-    while not any("->" in line and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines()):
-        pass
 
 
 def mailbox_of(address: str) -> str:

@@ -516,6 +516,14 @@ def test_a_file_that_changed_is_read_again_and_its_old_split_goes(lake):
     assert len([split for split in (lake.epoch.stage / STAGE_FOLDER).iterdir() if split.is_dir()]) == 1
 
 
+def test_w5_a_split_that_an_eraser_took_files_from_is_made_again(lake):
+    export(lake, Message_v1=[received()])
+    before = lake.emails()
+    (part,) = (lake.epoch.stage / STAGE_FOLDER).rglob("*.parquet")
+    part.unlink()
+    assert lake.emails()[1] == before[1]
+
+
 def test_new_folder_names_are_learned_when_mail_folder_arrives(lake):
     export(lake, Message_v1=[received(folder="Junk Email")])
     assert lake.emails()[0].rows == 1

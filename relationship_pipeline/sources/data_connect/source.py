@@ -13,7 +13,7 @@ from relationship_pipeline.domain.months import month_of, month_range
 from relationship_pipeline.durable import make_folder
 from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
-from relationship_pipeline.sources.base import Checkpoint, Directory, Progress, ReadScope, Staged
+from relationship_pipeline.sources.base import STAGE_WENT, Checkpoint, Directory, Progress, ReadScope, Staged
 from relationship_pipeline.sources.data_connect.directory import directory_tables, group_members
 from relationship_pipeline.sources.data_connect.files import ExportFile, find_datasets, is_summary, rows
 from relationship_pipeline.sources.data_connect.folders import FolderClasses
@@ -139,7 +139,7 @@ class DataConnectSource:
                 bad.append(file.title)
                 continue
             if record is None:
-                raise TryAgain("what was read went before it was collected: somebody was erased; run it again")
+                raise TryAgain(STAGE_WENT)
             splits.append((target, record))
         return splits, bad
 
