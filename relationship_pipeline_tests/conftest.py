@@ -20,6 +20,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 
+@pytest.hookimpl(optionalhook=True)  # also without xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: some tests mostly wait for processes of their own (Dagster's, the simulator's)."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the machine reaches a test; the data directory is the test's own."""

@@ -169,6 +169,8 @@ class _KeepErrors(HTTPErrorProcessor):
 def serve_for_parent(ports: tuple[int, int], folder: Path) -> None:
     """The simulator's own process: serve until terminated, or until the parent is gone, however it died."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Dagster has SIGTERM do what SIGINT does: nothing, in a process that a script put in the background.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Generated mail lives in caches, not in cycles: looking for cycles at every 700 objects costs a third of the time.
     gc.set_threshold(100_000, 20, 100)
     try:

@@ -21,8 +21,8 @@ from relationship_pipeline_tests.end_to_end.small_company import write_company
 from relationship_pipeline_tests.end_to_end.tables import published
 from relationship_pipeline_tests.faults import Forker, forker
 
-SHARDS = 4
-EVERY = 8
+SHARDS = 2
+EVERY = 16
 KILLED = -9
 STARTING, ENDED = "starting", "ended"
 UNDISTURBED = 600.0
@@ -81,7 +81,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_b8_killed_at_every_eighth_call_a_restart_gives_the_same_month(bench: Bench, shard: int) -> None:
+def test_b8_killed_at_every_sixteenth_call_a_restart_gives_the_same_month(bench: Bench, shard: int) -> None:
     calls = range(1 + shard * EVERY, bench.calls + 1, EVERY * SHARDS)
     report(bench, Counter(bench.disturb(at, "kill") for at in calls), seed=None)
 
@@ -128,7 +128,7 @@ def kill_backfills(folder: Path, kills: int, seed: int) -> None:
         assert fork.killed_after(UNDISTURBED, "backfill", disturbed) is None
     print(json.dumps({"seed": seed, "kills": kills, "spans": len(spans), "last line before": phases}, indent=1))
     assert set(phases) - {STARTING, ENDED}, "no kill fell into the work"
-    assert published(**disturbed) == published(**calm)
+    assert published(folder / "disturbed") == published(folder / "calm")
     assert set(run_states(folder / "disturbed")) <= {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -147,7 +147,7 @@ def run_states(data: Path) -> Counter[str]:
 
 
 def test_b8_a_backfill_killed_at_random_times_ends_with_the_same_tables(tmp_path: Path) -> None:
-    kill_backfills(tmp_path, kills=10, seed=20261123)
+    kill_backfills(tmp_path, kills=6, seed=20261123)
 
 
 @pytest.mark.soak

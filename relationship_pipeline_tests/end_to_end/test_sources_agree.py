@@ -15,6 +15,8 @@ from relationship_pipeline.simulator.tenant import Tenant
 from relationship_pipeline_tests.command import succeed
 from relationship_pipeline_tests.end_to_end.tables import published
 
+pytestmark = pytest.mark.xdist_group("sources agree")  # the tables are made once
+
 MONTHS = ("2026-01", "2026-02")
 AS_OF = "2026-03-01T00:00:00Z"
 AS_EXPORTED = Realism(special_users=False, joiners_and_leavers=0, deleted=0, late_arrivals=0, imported_mailboxes=0)
@@ -40,7 +42,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[d
             environment = {**common, **source, "RELATIONSHIP_DATA_DIR": str(folder / name)}
             succeed("consent", "provide", "--admin", tenant.address.administrator, **environment)
             succeed("backfill", "--from", MONTHS[0], "--to", MONTHS[-1], **environment)
-            tables[name] = published(**environment)
+            tables[name] = published(folder / name)
     return tables
 
 

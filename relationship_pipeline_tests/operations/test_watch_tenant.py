@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class Watch:
     def look(self, at: datetime) -> ConsentState | None:
         return watch_directory(
             self.home.layout,
-            lambda: look_at_grants(self.settings, QUICK),
+            lambda: look_at_grants(self.settings, replace(QUICK, sign_in_wait=0.0)),
             at,
             grant_mode=self.settings.graph.grant_mode,
         )
