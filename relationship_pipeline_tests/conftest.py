@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -29,6 +30,8 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the machine reaches a test; the data directory is the test's own."""
+    # Dagster has SIGTERM do what SIGINT does: nothing, in a worker of xdist and in all that it starts.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for name in list(os.environ):
         if name.startswith(("RELATIONSHIP_", "DAGSTER_")):
             monkeypatch.delenv(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,13 +50,12 @@ def recounted(enron_export: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def tables(company: dict[str, str]) -> Iterator[dict[str, list[dict[str, Any]]]]:
+def tables(company: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
     path = Layout(Path(company["RELATIONSHIP_DATA_DIR"])).published / "sales_manager.duckdb"
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
-        yield {
-            name: connection.sql(f"from {name}").to_arrow_table().to_pylist() for name in (*RECOUNTED, *HEALTH, *TIES)
-        }
+        names = (*RECOUNTED, *HEALTH, *TIES)
+        return {name: connection.sql(f"from {name}").to_arrow_table().to_pylist() for name in names}
 
 
 @pytest.mark.parametrize("table", [*RECOUNTED, *HEALTH, *TIES])

@@ -111,6 +111,8 @@ def test_w2_backups_restores_purging_and_replaced_months_at_once(home):
     with multiprocessing.get_context("fork").Pool(len(work)) as pool:
         for result in [pool.apply_async(one, (home,)) for one in work]:
             result.get(timeout=100)
+        pool.close()
+        pool.join()
     assert len(home.store.sealed(home.epoch)) == 40
     restore(home, home.store.sealed(home.epoch)[-1])
     assert open_table(home.tree.month("email", "2026-10")) is not None
