@@ -205,10 +205,18 @@ def serve() -> None:
     """Read requests from stdin, fork a trial for each, answer how it ended on stdout."""
     import dagster  # noqa: F401
     import duckdb  # noqa: F401
+    import pandas  # noqa: F401 - DuckDB asks for it
     import pyarrow.parquet  # noqa: F401
 
     from relationship_pipeline import operations  # noqa: F401
+    from relationship_pipeline.insights import build  # noqa: F401
+    from relationship_pipeline.insights.accounts import registrable_domain
+    from relationship_pipeline.lake import collect  # noqa: F401
+    from relationship_pipeline.orchestration import run  # noqa: F401
+    from relationship_pipeline.publishing import publish  # noqa: F401
+    from relationship_pipeline.sources.data_connect import source  # noqa: F401
 
+    registrable_domain("example.com")  # reads the public suffix list
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     for line in sys.stdin:
         request = json.loads(line)

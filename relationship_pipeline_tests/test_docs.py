@@ -305,7 +305,7 @@ def tracked_files() -> list[Path]:
     "pattern",
     [
         pytest.param(r"(?<![\w.])/(?:work|root|home/\w+)/", id="path of some machine"),
-        pytest.param(r"(?m)^\s*(?:--(?:extra-)?index-url|--find-links|-i )", id="package index"),
+        pytest.param(r"(?m)^\s*(?:--(?:extra-)?index[-]url|--find[-]links|-i )", id="package index"),
         pytest.param(r"https?://[^\s/]*(?:pypi|pythonhosted|artifactory|nexus)", id="host of a package index"),
         pytest.param(r"(?i)\b(?!someone@)[\w.+'-]+@enron\.com", id="person of the real export"),
     ],

@@ -18,7 +18,8 @@ def published(data: Path, role: str = "sales_manager") -> dict[str, list[dict[st
     happened."""
     tables = {}
     with open_published(current_epoch(Layout(data)), role) as connection:
-        for name in PUBLISHED:
+        for name, table in PUBLISHED.items():
             found = connection.sql(f"select * from {name} order by all").to_arrow_table()
+            assert set(table.schema.names) >= set(found.column_names)
             tables[name] = found.drop_columns(sorted(RUN_TIMES & set(found.column_names))).to_pylist()
     return tables

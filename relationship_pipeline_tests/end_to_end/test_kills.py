@@ -21,8 +21,8 @@ from relationship_pipeline_tests.end_to_end.small_company import write_company
 from relationship_pipeline_tests.end_to_end.tables import published
 from relationship_pipeline_tests.faults import Forker, forker
 
-SHARDS = 2
-EVERY = 24
+SHARDS = 4
+EVERY = 8
 KILLED = -9
 STARTING, ENDED = "starting", "ended"
 UNDISTURBED = 600.0
@@ -81,7 +81,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_b8_killed_at_every_twenty_fourth_call_a_restart_gives_the_same_month(bench: Bench, shard: int) -> None:
+def test_b8_killed_at_every_eighth_call_a_restart_gives_the_same_month(bench: Bench, shard: int) -> None:
     calls = range(1 + shard * EVERY, bench.calls + 1, EVERY * SHARDS)
     report(bench, Counter(bench.disturb(at, "kill") for at in calls), seed=None)
 
@@ -89,7 +89,7 @@ def test_b8_killed_at_every_twenty_fourth_call_a_restart_gives_the_same_month(be
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO"])
 def test_b8_an_error_at_a_call_leaves_the_old_state_and_a_restart_works(bench: Bench, fault: str) -> None:
     seed = 20261123
-    calls = sorted(random.Random(seed).sample(range(1, bench.calls + 1), 4))
+    calls = sorted(random.Random(seed).sample(range(1, bench.calls + 1), 6))
     report(bench, Counter(bench.disturb(at, fault) for at in calls), seed=seed)
 
 
@@ -147,7 +147,7 @@ def run_states(data: Path) -> Counter[str]:
 
 
 def test_b8_a_backfill_killed_at_random_times_ends_with_the_same_tables(tmp_path: Path) -> None:
-    kill_backfills(tmp_path, kills=6, seed=20261123)
+    kill_backfills(tmp_path, kills=10, seed=20261123)
 
 
 @pytest.mark.soak

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -571,6 +572,18 @@ def test_a_process_of_its_own_serves_and_ends_with_its_parent() -> None:
     assert not ca_path.exists()
     assert runner is not None
     assert runner.poll() is not None
+
+
+def test_the_process_ends_at_sigterm_though_its_parent_ignores_it() -> None:
+    """As Dagster leaves it in a process that a script put in the background."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with SimulatorServer(scenario(users=2)) as server:
+            runner = server._runner
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert runner is not None
+    assert runner.returncode == -signal.SIGTERM
 
 
 def test_the_process_ends_and_tidies_up_when_its_parent_is_killed() -> None:
