@@ -58,7 +58,8 @@ class Workbench:
 
     def table(self, name: str, alias: str | None = None, **parameters: Any) -> None:
         """Compute a model and keep its rows."""
-        self.engine.sql(sql(self.package, name), params=parameters or None).create(alias or name)
+        query = f"create table {identifier(alias or name)} as {sql(self.package, name)}"
+        self.engine.execute(query, parameters or None).fetchall()
 
     def append(self, name: str, *, over: str | None = None, **parameters: Any) -> None:
         """Add a model's rows to the table of its name, which the first call makes. `over`: a model that it alone reads,
@@ -66,15 +67,17 @@ class Workbench:
         query = sql(self.package, name)
         if over is not None:
             query = f"with {identifier(over)} as ({sql(self.package, over)}) select * from ({query})"  # noqa: S608
-        rows = self.engine.sql(query, params=parameters or None)
         if self.engine.execute("select 1 from duckdb_tables() where table_name = $name", {"name": name}).fetchall():
-            rows.insert_into(name)
+            query = f"insert into {identifier(name)} {query}"
         else:
-            rows.create(name)
+            query = f"create table {identifier(name)} as {query}"
+        self.engine.execute(query, parameters or None).fetchall()
 
     def view(self, name: str, alias: str | None = None) -> None:
         """Let later models read a model's rows as they are computed; views take no parameters."""
-        self.engine.sql(sql(self.package, name)).create_view(alias or name)
+        self.engine.execute(
+            f"create or replace view {identifier(alias or name)} as {sql(self.package, name)}"
+        ).fetchall()
 
     def write(self, name: str, target: Path, **parameters: Any) -> int:
         """Compute a model into one Parquet file; returns its rows."""

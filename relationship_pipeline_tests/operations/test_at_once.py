@@ -30,6 +30,8 @@ from relationship_pipeline_tests.end_to_end.small_company import COLLEAGUES, MON
 from relationship_pipeline_tests.locks import until_it_waits
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented, quiet, settings_of
 
+pytestmark = pytest.mark.xdist_group("at once")  # the company is made once
+
 CONTACTS_CSV = "contactid,emailaddress1,fullname\nc1,dora@northwind.example,Dora\n"
 
 

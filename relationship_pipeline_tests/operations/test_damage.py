@@ -23,6 +23,8 @@ from relationship_pipeline_tests.end_to_end.small_company import COLLEAGUES, MON
 from relationship_pipeline_tests.end_to_end.tables import RUN_TIMES
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented, quiet, settings_of
 
+pytestmark = pytest.mark.xdist_group("damage")  # the company is made once
+
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,6 +18,8 @@ from relationship_pipeline_tests.command import refuse, succeed
 from relationship_pipeline_tests.end_to_end.small_company import environment, write_company
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented
 
+pytestmark = pytest.mark.xdist_group("opt-outs at once")  # the company is made once
+
 ADA, DORA, NEVER_MET = "ada@contoso.com", "dora@northwind.example", "ida@northwind.example"
 
 

@@ -22,6 +22,8 @@ from relationship_pipeline.publishing.who_knows import who_knows
 from relationship_pipeline_tests import factories
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented, quiet, settings_of
 
+pytestmark = pytest.mark.xdist_group("ties")  # the company is made once
+
 ADA, BEN, CLEO = COLLEAGUES = ("ada@contoso.com", "ben@contoso.com", "cleo@contoso.com")
 DORA, EMIL, FAY = CONTACTS = ("dora@northwind.example", "emil@eu.northwind.example", "fay@tailspin.example")
 NORTHWIND = "northwind.example"
