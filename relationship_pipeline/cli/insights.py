@@ -196,7 +196,7 @@ def show_answer(answer: Answer) -> None:
         legs = f"tie to you {path.first_strength}, to them {path.second_strength}"
         _show(f"{path.strength:3.0f}  over {_named(path)} ({legs})")
     if not answer.paths:
-        _show("none through one other colleague with both ties at least 40")
+        _show("none through one other colleague")
 
 
 def _named(one: Introducer | WarmPath) -> str:

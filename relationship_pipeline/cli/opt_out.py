@@ -12,7 +12,7 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import KEPT_KINDS, OptOuts
 from relationship_pipeline.domain.addresses import normalize_address, normalize_domain
 from relationship_pipeline.domain.consent import Purpose
-from relationship_pipeline.domain.optout import Kind, Mode, OptOut, default_mode, parse_scopes, scopes_text
+from relationship_pipeline.domain.optout import Kind, Mode, OptOut, Scope, default_mode, parse_scopes, scopes_text
 from relationship_pipeline.errors import BadInput
 
 kind_argument = click.argument("kind", type=click.Choice([kind.value for kind in Kind]))
@@ -76,6 +76,9 @@ def _add_command(kind: Kind, metavar: str) -> click.Command:
             click.echo("who is a member is read by the next refresh, which applies it: relationship-pipeline refresh")
             return
         work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
+        further = operations.further_addresses(work, entry.subject) if Scope.EVERYWHERE in scopes else 0
+        if further:
+            click.echo(f"and with it {further} more that the CRM lists for the same person")
         erased = operations.apply_opt_outs(work)
         click.echo("what was collected is gone" if erased else "nothing that was collected had to go")
 

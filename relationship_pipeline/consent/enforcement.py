@@ -112,12 +112,14 @@ def read_rules(
     *,
     role_holders: Collection[str] | None = None,
     named_elsewhere: Callable[[], Collection[str]] = frozenset,
+    persons: Callable[[], Mapping[str, frozenset[str]]] = dict,
 ) -> Rules:
     """The rules in force at `now`.
 
     `role_holders`: addresses (N1) or directory ids of those who hold a role of `[scope] roles`, from the CRM's
     `user_roles`. `named_elsewhere`: addresses and domains that the CRM names, for of opt-outs under an earlier consent
-    only hashes are kept (C5); not asked for where none are.
+    only hashes are kept (C5); not asked for where none are. `persons`: addresses that the CRM lists, each with all of the
+    same person's, so that whoever is suppressed does not come back under the next one (O6); asked for where somebody is.
     Raises Refused when a group was never read or the ledger cannot be, and BadInput for a broken `inbox/opt_outs.csv`
     or a role scope without CRM rows (O1: what is unknown stops the run).
     """
@@ -141,7 +143,8 @@ def read_rules(
         for user in users
     }
     in_role_scope = _role_scope(users, settings, opt_outs.scope_groups(), memberships, role_holders)
-    return _tables(users, standings, in_role_scope, by_hand, directory, settings, now, opt_outs.version())
+    removed = _removed(by_hand, now, persons)
+    return _tables(users, standings, in_role_scope, removed, directory, settings, now, opt_outs.version())
 
 
 @contextmanager
@@ -214,6 +217,28 @@ def _kept(
     standing_now = {(entry.kind, entry.subject) for entry in known if entry.ended_at is None}
     found = kept.match(Kind.USER, addresses) + kept.match(Kind.ADDRESS, addresses) + kept.match(Kind.DOMAIN, domains)
     return [entry for entry in found if (entry.kind, entry.subject) not in standing_now]
+
+
+@dataclass(frozen=True)
+class _Removed:
+    """An address or domain that appears nowhere (O4 `everywhere`, O5, O6)."""
+
+    subject: str
+    is_domain: bool
+    mode: Mode
+
+
+def _removed(
+    by_hand: Iterable[OptOut], now: datetime, persons: Callable[[], Mapping[str, frozenset[str]]]
+) -> list[_Removed]:
+    entries = [entry for entry in by_hand if Scope.EVERYWHERE in entry.scopes and entry.is_active(now)]
+    known = persons() if any(entry.kind is not Kind.DOMAIN for entry in entries) else {}
+    removed = []
+    for entry in entries:
+        is_domain = entry.kind is Kind.DOMAIN
+        same = {entry.subject} if is_domain else {entry.subject} | known.get(entry.subject, frozenset())
+        removed += [_Removed(subject, is_domain, entry.mode) for subject in same]
+    return removed
 
 
 def _parents(address: str) -> list[str]:
@@ -314,7 +339,7 @@ def _tables(
     users: Collection[_User],
     standings: Mapping[str, Standing],
     in_role_scope: frozenset[str] | None,
-    by_hand: Iterable[OptOut],
+    removed: Iterable[_Removed],
     directory: Directory,
     settings: Settings,
     now: datetime,
@@ -349,12 +374,10 @@ def _tables(
             hidden.update(user.addresses)
             if mine.erase_due:
                 to_erase[False].update(user.addresses)
-    for entry in by_hand:
-        if Scope.EVERYWHERE in entry.scopes and entry.is_active(now):
-            is_domain = entry.kind is Kind.DOMAIN
-            (hidden_domains if is_domain else hidden).add(entry.subject)
-            if entry.mode is Mode.ERASE:
-                to_erase[is_domain].add(entry.subject)
+    for one in removed:
+        (hidden_domains if one.is_domain else hidden).add(one.subject)
+        if one.mode is Mode.ERASE:
+            to_erase[one.is_domain].add(one.subject)
     internal = settings.internal_domains
     return Rules(
         readable=_table(readable, READABLE),

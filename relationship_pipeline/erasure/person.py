@@ -60,15 +60,16 @@ class Person:
     addresses: frozenset[str]
 
 
-def identify(directory: Directory | None, address: str) -> Person:
-    """The directory's users who have this address, with all of theirs; an outside address stands for itself."""
+def identify(directory: Directory | None, address: str, persons: Mapping[str, frozenset[str]]) -> Person:
+    """The directory's users who have this address, with all of theirs, and whom the CRM lists under it, by `persons`
+    (address -> all of the person's); any other outside address stands for itself."""
     address = address.strip().lower()
     rows = directory.addresses.to_pylist() if directory else []
     users = directory.users.to_pylist() if directory else []
     ids = {row["user_id"] for row in rows if row["address"] == address}
     ids |= {row["user_id"] for row in users if address in (row["primary_address"], row["user_principal_name"])}
     addresses = {row["address"] for row in rows if row["user_id"] in ids}
-    return Person(frozenset(ids), frozenset(addresses | {address}))
+    return Person(frozenset(ids), frozenset(addresses | {address} | persons.get(address, frozenset())))
 
 
 def address_of(text: str) -> str:
@@ -110,18 +111,19 @@ def run_request(
     epoch: str,
     request: str,
     directory: Directory | None,
+    persons: Mapping[str, frozenset[str]],
     *,
     rebuild: Callable[[], None],
     now: Callable[[], datetime],
 ) -> Status:
     """Carry a recorded request out: rewrite, `rebuild` (insights and published databases), look whether anything is
-    left. Safe to repeat. Raises the PipelineError that stopped it, its status then FAILED."""
+    left. `persons` as `identify` takes them. Safe to repeat. Raises the PipelineError that stopped it, its status then FAILED."""
     layout = settings.layout
     with epoch_transaction(layout.epoch(epoch).ledger, read_only=True) as connection:
         row = connection.execute("select subject, scope from person_erasure where request = ?", (request,)).fetchone()
     if row is None:
         return Status.NO_REQUEST
-    person = identify(directory, row[0])
+    person = identify(directory, row[0], persons)
     everywhere = row[1] == "everywhere"
     without = Without(person.user_ids, person.addresses if everywhere else frozenset())
     _set_status(layout, epoch, request, Status.PROCESSING, now())

@@ -13,6 +13,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from relationship_pipeline.domain.addresses import normalize_domain
+
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
@@ -63,7 +65,8 @@ def free_mail_domains(more: Iterable[str]) -> frozenset[str]:
 
 
 def domain_of_website(website: str | None) -> str | None:
-    """Host of a web address as people write it (`https://www.acme.com/x`, `acme.com`); None where there is none."""
+    """Host of a web address as people write it (`https://www.acme.com/x`, `acme.com`), in the form of mail domains (N1);
+    None where there is none."""
     if not website or not website.strip():
         return None
     text = website.strip().lower()
@@ -71,7 +74,7 @@ def domain_of_website(website: str | None) -> str | None:
         host = urlsplit(text if "//" in text else f"//{text}").hostname
     except ValueError:
         return None
-    return host.strip(".") if host and "." in host else None
+    return normalize_domain(host.strip(".")) if host and "." in host else None
 
 
 def _self_and_parents(domain: str, registrable: str) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,18 @@ def all_addresses(crm: Mapping[str, pa.Table]) -> set[str]:
         found.update(addresses or ())
     found.update(address for address in calls["from_address"].to_pylist() if address)
     return found
+
+
+def addresses_of_persons(crm: Mapping[str, pa.Table], is_outside: Callable[[str], bool]) -> dict[str, frozenset[str]]:
+    """Every outside address (N2) that the CRM lists for contacts and leads, with all of the same person's; rows that share
+    one are one person (O6)."""
+    persons: dict[str, frozenset[str]] = {}
+    for kind in ("contacts", "leads"):
+        for addresses in crm_table(crm, kind)["addresses"].to_pylist():
+            own = frozenset(filter(is_outside, addresses or ()))
+            person = own.union(*(persons.get(address, frozenset()) for address in own))
+            persons.update(dict.fromkeys(person, person))
+    return persons
 
 
 def crm_people(crm: Mapping[str, pa.Table], outside: frozenset[str], free_mail: frozenset[str]) -> CrmPeople:

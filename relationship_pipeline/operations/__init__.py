@@ -44,6 +44,7 @@ from relationship_pipeline.operations.people import (
     erase_person,
     erase_requested_person,
     export_person,
+    further_addresses,
     restore_backup,
 )
 from relationship_pipeline.operations.ties import HiddenTie, hidden_ties, hide_tie, show_tie
@@ -74,6 +75,7 @@ __all__ = [
     "erase_requested_person",
     "evaluate_lake",
     "export_person",
+    "further_addresses",
     "has_consent_to_watch",
     "hidden_ties",
     "hide_tie",

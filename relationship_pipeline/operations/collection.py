@@ -18,6 +18,7 @@ from relationship_pipeline.consent.enforcement import (
 )
 from relationship_pipeline.consent.fence import locked, only_one
 from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.domain.addresses import domain_of, is_internal
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
 from relationship_pipeline.errors import BadInput, BadLake, TryAgain
@@ -222,7 +223,26 @@ def rules_now(settings: Settings, epoch: str, directory: Directory) -> Rules:
         datetime.now(UTC),
         role_holders=_role_holders(settings, tree) if settings.scope.roles else None,
         named_elsewhere=partial(_named_by_crm, tree),
+        persons=partial(persons_of_crm, settings, epoch, directory),
     )
+
+
+def persons_of_crm(settings: Settings, epoch: str, directory: Directory | None) -> dict[str, frozenset[str]]:
+    """Outside addresses that the CRM lists, each with all of the same person's (O6)."""
+    from relationship_pipeline.insights.crm_people import addresses_of_persons
+    from relationship_pipeline.lake.tables import load_tables
+
+    loaded = load_tables(settings.layout.epoch(epoch), CRM_TABLE)
+    if loaded is None or directory is None:
+        return {}
+    members = {row["user_id"] for row in directory.users.to_pylist() if row["is_member"]}
+    ours = {row["address"] for row in directory.addresses.to_pylist() if row["user_id"] in members}
+    internal = frozenset(settings.internal_domains or directory.domains.column("domain").to_pylist())
+
+    def is_outside(address: str) -> bool:
+        return address not in ours and not is_internal(domain_of(address), internal)
+
+    return addresses_of_persons(loaded[1], is_outside)
 
 
 def _named_by_crm(epoch: EpochLayout) -> set[str]:

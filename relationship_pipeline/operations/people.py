@@ -10,7 +10,7 @@ from typing import Any
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.layout import EpochLayout
-from relationship_pipeline.operations.collection import rules_now
+from relationship_pipeline.operations.collection import persons_of_crm, rules_now
 from relationship_pipeline.operations.deletion import backup_store
 from relationship_pipeline.operations.insights import build_everything
 from relationship_pipeline.operations.work import Work, within_epoch
@@ -24,7 +24,7 @@ def erase_person(work: Work, address: str, *, everywhere: bool) -> str:
     record, directory = _held(work)
     if directory is not None and not everywhere:
         members = {row["user_id"] for row in directory.users.to_pylist() if row["is_member"]}
-        if not members & identify(directory, address_of(address)).user_ids:
+        if not members & identify(directory, address_of(address), {}).user_ids:
             raise BadInput(
                 "no member of the directory has that address, so there is no mailbox to erase; to take somebody outside "
                 "out of everybody's mail say --scope everywhere"
@@ -45,6 +45,7 @@ def erase_requested_person(work: Work, request: str) -> str:
         record.epoch,
         request,
         directory,
+        persons_of_crm(work.settings, record.epoch, directory),
         rebuild=lambda: build_everything(work),
         now=lambda: datetime.now(UTC),
     )
@@ -68,13 +69,20 @@ def apply_opt_outs(work: Work) -> bool:
 
 
 @within_epoch
+def further_addresses(work: Work, address: str) -> int:
+    """How many more addresses the CRM lists for the person who has this one: they are left out with it (O6)."""
+    record, directory = _held(work)
+    return len(persons_of_crm(work.settings, record.epoch, directory).get(address, frozenset()) - {address})
+
+
+@within_epoch
 def export_person(work: Work, address: str) -> dict[str, Any]:
     """All that is held about one address (W7, O6), as plain data."""
     from relationship_pipeline.erasure import access
     from relationship_pipeline.erasure.person import address_of, identify
 
     record, directory = _held(work)
-    person = identify(directory, address_of(address))
+    person = identify(directory, address_of(address), persons_of_crm(work.settings, record.epoch, directory))
     return access.export_person(work.settings, record.epoch, person, datetime.now(UTC))
 
 

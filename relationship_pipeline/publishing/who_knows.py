@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 MODELS = "relationship_pipeline.publishing.models"
 
-LEAST_LEG = 40
-"""K4: both legs of a two-hop path are at least a medium tie."""
-
 MOST_PATHS = 5
 
 Row = TypeVar("Row")
@@ -97,7 +94,7 @@ def who_knows(
 ) -> Answer:
     """The up to five colleagues who know an outside address or a company's domain, with their reasons.
 
-    `from_colleague`, a primary address, adds up to five two-hop paths both of whose legs are at least LEAST_LEG. Domains of
+    `from_colleague`, a primary address, adds up to five two-hop paths, the strongest product first. Domains of
     `free_mail` are no company. Raises ConsentRefused, Refused (role, grant, nothing published, register not writable) and
     BadInput where the address, the domain or the colleague is not known; texts name no address.
     """
@@ -124,7 +121,7 @@ def who_knows(
         introducers = _rows(connection, "introducers", {"looked_up": key}, Introducer)
         paths: tuple[WarmPath, ...] = ()
         if me is not None:
-            bounds = {"colleague": me, "looked_up": key, "least": LEAST_LEG, "most": MOST_PATHS}
+            bounds = {"colleague": me, "looked_up": key, "most": MOST_PATHS}
             paths = _rows(connection, "paths", bounds, WarmPath)
         instant = connection.execute("select max(as_of) as as_of from graph_nodes").fetchone()
     return Answer(
@@ -168,7 +165,8 @@ def _find(connection: duckdb.DuckDBPyConnection, kind: str, wanted: str) -> tupl
         raise BadInput("that is a colleague; ask for somebody outside, by address, or for a company, by domain")
     raise BadInput(
         "no tie to that address is shown: nobody who may introduce wrote to it or met it in the 12 months before "
-        "the last refresh; check its spelling, or ask for its company by domain"
+        "the last refresh, or the CRM lists another address of theirs first; check its spelling, or ask for its company by "
+        "domain"
     )
 
 

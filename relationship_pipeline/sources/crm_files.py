@@ -295,11 +295,10 @@ def _phonecall(row: Row) -> dict[str, Any]:
 
 
 def _appointment(row: Row) -> dict[str, Any]:
-    return {
-        "ical_uid": _needed(row, "globalobjectid"),
-        "start_at": _instant(row, "scheduledstart"),
-        **_regarding(row),
-    }
+    start_at = _instant(row, "scheduledstart")
+    if start_at is None:
+        raise _BadRow("no_scheduledstart")
+    return {"ical_uid": _needed(row, "globalobjectid"), "start_at": start_at, **_regarding(row)}
 
 
 def _email(row: Row) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def quality(home: Home, name: str) -> dict[str, Any]:
 
 def erase(home: Home, address: str, *, everywhere: bool) -> Status:
     request = request_erasure(home.layout, home.epoch, address, everywhere=everywhere, now=NOW)
-    return run_request(settings_of(home), home.epoch, request, TENANT, rebuild=lambda: None, now=lambda: NOW)
+    return run_request(settings_of(home), home.epoch, request, TENANT, {}, rebuild=lambda: None, now=lambda: NOW)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -245,7 +245,7 @@ def test_w5_statuses_and_what_stands_in_them(tmp_path):
     collect(home, random_month(1), tmp_path)
     assert erasure_status_of(home.layout, home.epoch, "amber@contoso.example") is Status.NO_REQUEST
     assert (
-        run_request(settings_of(home), home.epoch, "999", TENANT, rebuild=lambda: None, now=lambda: NOW)
+        run_request(settings_of(home), home.epoch, "999", TENANT, {}, rebuild=lambda: None, now=lambda: NOW)
         is Status.NO_REQUEST
     )
     request = request_erasure(home.layout, home.epoch, "Amber@contoso.example ", everywhere=False, now=NOW)
@@ -256,11 +256,11 @@ def test_w5_statuses_and_what_stands_in_them(tmp_path):
         raise PipelineError("disk full")
 
     with pytest.raises(PipelineError, match="disk full"):
-        run_request(settings_of(home), home.epoch, request, TENANT, rebuild=broken, now=lambda: NOW)
+        run_request(settings_of(home), home.epoch, request, TENANT, {}, rebuild=broken, now=lambda: NOW)
     assert erasure_status_of(home.layout, home.epoch, "amber@contoso.example") is Status.FAILED
     rebuilt: list[int] = []
     done = run_request(
-        settings_of(home), home.epoch, request, TENANT, rebuild=lambda: rebuilt.append(1), now=lambda: NOW
+        settings_of(home), home.epoch, request, TENANT, {}, rebuild=lambda: rebuilt.append(1), now=lambda: NOW
     )
     assert (done, rebuilt) == (Status.COMPLETED, [1])
     with pytest.raises(BadInput, match="not one address"):
@@ -352,7 +352,7 @@ def test_w7_a_subject_gets_everything_held_about_one_address_and_nothing_else(tm
     OptOuts(home.layout, home.epoch).add(
         OptOut(Kind.ADDRESS, "ann@customer.example", EVERYWHERE, Mode.ERASE, made_at=NOW)
     )
-    person = identify(TENANT, "ANN@customer.example")
+    person = identify(TENANT, "ANN@customer.example", {})
     found = export_person(settings_of(home), home.epoch, person, NOW)
     held = found["held"]
     assert held["lake"]["directory"] == [{"address": "ann@customer.example"}]
@@ -369,7 +369,7 @@ def test_w7_a_colleague_is_found_by_every_address_and_by_mailbox(tmp_path):
     home = consented(tmp_path / "data")
     rows = random_month(5)
     collect(home, rows, tmp_path)
-    person = identify(TENANT, "a.smith@contoso.example")
+    person = identify(TENANT, "a.smith@contoso.example", {})
     assert person.user_ids == {"id-amber"}
     assert "amber@contoso.example" in person.addresses
     held = export_person(settings_of(home), home.epoch, person, NOW)["held"]["lake"]["email"]
@@ -428,6 +428,7 @@ def test_w5_every_insight_equals_a_build_that_never_saw_the_person(seed, everywh
         erased.epoch,
         request,
         TENANT,
+        {},
         rebuild=lambda: build_insights(erased, as_of),
         now=lambda: NOW,
     )

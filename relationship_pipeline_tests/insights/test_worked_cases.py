@@ -510,6 +510,14 @@ def test_a_single_threaded_account_counts_contacts_that_only_the_crm_knows(lake,
     assert (alert["kind"], alert["since"], alert["detail"]) == ("single_threaded", at(4, 2), detail)
 
 
+def test_an_account_has_its_web_site_s_domain_however_that_is_spelled(lake):
+    """N1, N11: a web site in the letters of its language is the mail domain in IDNA."""
+    crm = {"accounts": [{"accountid": "b1", "name": "Bücher", "websiteurl": "https://www.BÜCHER.example/laden"}]}
+    mails = email([MEGAN], sender="ana@xn--bcher-kva.example", to=[MEGAN], at=at(4, 2))
+    tables = build_all(lake(mails, crm=crm), AS_OF)
+    assert only(tables["contact_kpis"], contact_email="ana@xn--bcher-kva.example")["account_id"] == "b1"
+
+
 def test_what_is_closed_has_no_health_from_the_month_of_its_closing_on(lake):
     """Product.md 7: not_applicable, in health_history as in the KPI tables."""
     crm = {

@@ -3,6 +3,7 @@ next consent (C5)."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +64,35 @@ def test_o6_a_contact_that_only_the_crm_names_is_suppressed_when_the_command_ret
     assert "nothing that was collected had to go" in succeed("opt-out", "address", NEVER_MET, **settings)
     assert (NEVER_MET,) not in published(tmp_path, CONTACTS)
     assert (DORA,) in published(tmp_path, CONTACTS)
+
+
+def test_o6_whoever_is_suppressed_does_not_come_back_under_another_address_that_the_crm_lists(settings, tmp_path):
+    """All of a contact's outside addresses are one person; a colleague's that somebody entered there stays a colleague's."""
+    crm = tmp_path / "data" / "inbox" / "crm"
+    private, other = "dora@home.example", "emil@northwind.example"
+    (crm / "contacts.csv").write_text(
+        "contactid,emailaddress1,emailaddress2,emailaddress3,fullname\n"
+        f"1,{private},{DORA},{ADA},Dora\n2,{other},{ADA},,Emil\n"
+    )
+    succeed("refresh", **settings)
+    assert {(private,), (other,)} <= set(published(tmp_path, CONTACTS))
+    said = succeed("opt-out", "address", private, **settings)
+    assert "and with it 1 more that the CRM lists for the same person" in said
+    assert "what was collected is gone" in said
+    contacts = set(published(tmp_path, CONTACTS))
+    assert not contacts & {(private,), (DORA,)}
+    assert (other,) in contacts
+    assert (ADA,) in published(tmp_path, INTRODUCERS)
+    succeed("opt-in", "address", private, **settings)
+
+
+def test_o6_w7_what_is_held_of_a_contact_is_told_for_all_addresses_that_the_crm_lists(settings, tmp_path):
+    crm = tmp_path / "data" / "inbox" / "crm"
+    (crm / "contacts.csv").write_text(f"contactid,emailaddress1,emailaddress2\n1,dora@home.example,{DORA}\n")
+    succeed("refresh", **settings)
+    told = json.loads(succeed("export", "person", "dora@home.example", **settings))
+    assert told["addresses"] == ["dora@home.example", DORA]
+    assert told["held"]["lake"]["email"]
 
 
 @pytest.mark.parametrize("mode", ["erase", "future_only"])

@@ -11,7 +11,7 @@ Files (all optional, any order of columns, further columns ignored):
     opportunity_team  opportunityid, systemuserid                    (the sales team)
     phonecalls        activityid, from_address, to_addresses (`;`), directioncode (true is outgoing), actualstart,
                       actualdurationminutes, _regardingobjectid_value, regarding_type
-    appointments      globalobjectid (the iCalUId), scheduledstart (optional), _regardingobjectid_value, regarding_type
+    appointments      globalobjectid (the iCalUId), scheduledstart, _regardingobjectid_value, regarding_type
     emails            messageid (the internetMessageId), _regardingobjectid_value, regarding_type
 
 The last two only say what an Exchange item is regarding; they are no activities of their own.

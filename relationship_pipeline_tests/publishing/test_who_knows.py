@@ -14,7 +14,7 @@ from relationship_pipeline.cli.insights import show_answer
 from relationship_pipeline.errors import BadInput, Refused
 from relationship_pipeline.publishing import introduction, roles
 from relationship_pipeline.publishing.register import looked_up_hash
-from relationship_pipeline.publishing.who_knows import LEAST_LEG, MOST_PATHS, Answer, who_knows
+from relationship_pipeline.publishing.who_knows import MOST_PATHS, Answer, who_knows
 from relationship_pipeline.schemas import KPIS
 from relationship_pipeline_tests.command import refuse, succeed
 from relationship_pipeline_tests.publishing.tenants import AS_OF, Tenant, company, tenant
@@ -79,7 +79,7 @@ def test_K4_paths_lead_over_a_colleague_by_the_product_of_both_legs(asked: Tenan
             expected = []
             for edge in edges:
                 first = between.get(edge["source"])
-                if edge["target"] == contact and first and min(first["strength"], edge["strength"]) >= LEAST_LEG:
+                if edge["target"] == contact and first:
                     last = min(first["last_interaction_at"], edge["last_interaction_at"])
                     product = first["strength"] * edge["strength"]
                     expected.append((-product, -last.timestamp(), edge["source"], first["strength"], edge["strength"]))

@@ -101,8 +101,13 @@ def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path):
     (tmp_path / "phonecalls.csv").write_text(
         "activityid,actualstart,actualdurationminutes\nc1,,5\nc2,31 February,5\nc3,2025-01-01,-5\n"
     )
+    (tmp_path / "appointments.csv").write_text(
+        "globalobjectid,scheduledstart,_regardingobjectid_value\nuid1,,op1\nuid1,2025-01-01,op1\n,2025-01-01,op1\n"
+    )
     records = read_crm_files(tmp_path)
     assert records.rejected == {
+        ("appointments", "no_globalobjectid"): 1,
+        ("appointments", "no_scheduledstart"): 1,
         ("opportunities", "no_opportunityid"): 1,
         ("opportunities", "bad_estimatedvalue"): 1,
         ("opportunities", "repeated_id"): 1,

@@ -1,7 +1,7 @@
 -- Two-hop paths: a colleague, someone the colleague knows, the contact or account (K4). Strongest product first.
--- grain: person in the middle; parameters: colleague, looked_up (address or account id), least (strength of each leg),
--- most (rows); inputs: graph_edges (undirected: a colleague may stand on either side of an edge among colleagues),
--- who_knows_company (an account is reached over its five strongest introducers), graph_nodes
+-- grain: person in the middle; parameters: colleague, looked_up (address or account id), most (rows); inputs: graph_edges
+-- (undirected: a colleague may stand on either side of an edge among colleagues), who_knows_company (an account is reached
+-- over its five strongest introducers), graph_nodes
 with first_leg as (
     select
         case when source = $colleague then target else source end as colleague_email,
@@ -11,7 +11,6 @@ with first_leg as (
     where
         kind = 'colleague_colleague'
         and (source = $colleague or target = $colleague)
-        and strength >= $least
 ),
 
 second_leg as (
@@ -20,14 +19,14 @@ second_leg as (
         strength,
         last_interaction_at
     from graph_edges
-    where kind = 'colleague_contact' and target = $looked_up and strength >= $least
+    where kind = 'colleague_contact' and target = $looked_up
     union all
     select
         colleague_email,
         strength,
         last_interaction_at
     from who_knows_company
-    where account_id = $looked_up and strength >= $least
+    where account_id = $looked_up
 ),
 
 paths as (

@@ -11,7 +11,6 @@ said as (
     union all
     select key_of(concat_ws(chr(31), trim(ical_uid), epoch_us(start_at)::varchar))::varchar, 'meeting', regarding_type, regarding_id
     from crm_listed_appointments
-    where start_at is not null
 )
 
 select distinct said.activity, said.kind, said.regarding_type as record_type, said.regarding_id as record_id
