@@ -218,6 +218,25 @@ class Settings(BaseSettings):
     def _month(cls, value: str | None) -> str | None:
         return value if value is None else parse_month(value)
 
+    @model_validator(mode="after")
+    def _sources_outside(self) -> Settings:
+        """What lies below the data directory is ours to delete, but for its `inbox/…`: an export anywhere else there would
+        keep a deletion from ending (W4)."""
+        root = self.layout.root.resolve()
+        for key, folder, place in (
+            ("data_connect_dir", self.data_connect_dir, self.layout.inbox_data_connect),
+            ("crm_dir", self.crm_dir, self.layout.inbox_crm),
+        ):
+            if folder is None:
+                continue
+            real = folder.absolute().resolve()
+            if real.is_relative_to(root) and not real.is_relative_to(place.resolve()):
+                raise ValueError(
+                    f"{key} lies inside the data directory; move it to {place.relative_to(self.layout.root)} there (and take the "
+                    "setting out) or to a folder outside"
+                )
+        return self
+
     @cached_property
     def layout(self) -> Layout:
         """Paths below the data directory, absolute."""
@@ -310,4 +329,5 @@ def load_settings(**overrides: Any) -> Settings:
             raise BadInput(
                 f"setting {key} is not of its form; `relationship-pipeline init` writes a file that shows the forms"
             ) from None
-        raise BadInput(f"setting {key}: {first['msg'].removeprefix('Value error, ')}") from None
+        about = f"setting {key}: " if key else "setting "
+        raise BadInput(f"{about}{first['msg'].removeprefix('Value error, ')}") from None

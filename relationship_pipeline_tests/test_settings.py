@@ -113,3 +113,17 @@ def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_secrets_do_not_show_in_the_settings_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELATIONSHIP_GRAPH__CLIENT_SECRET", "s3cret")
     assert "s3cret" not in repr(load_settings())
+
+
+@pytest.mark.parametrize("key", ["data_connect_dir", "crm_dir"])
+def test_w4_an_export_elsewhere_inside_the_data_directory_is_refused_before_a_deletion_would_not_end(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv(f"RELATIONSHIP_{key.upper()}", str(layout.root / "inbox" / "export2"))
+    with pytest.raises(BadInput, match=f"^setting {key} lies inside the data directory; move it to inbox/"):
+        load_settings()
+    for place in (layout.inbox_data_connect, layout.inbox_crm, layout.root.parent / "export"):
+        allowed = place != (layout.inbox_crm if key == "data_connect_dir" else layout.inbox_data_connect)
+        if allowed:
+            monkeypatch.setenv(f"RELATIONSHIP_{key.upper()}", str(place))
+            assert getattr(load_settings(), key) == place

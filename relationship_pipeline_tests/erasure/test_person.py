@@ -87,7 +87,7 @@ def random_month(seed: int) -> Rows:
                     "sent_at": sent,
                     "received_at": sent + timedelta(seconds=rng.randrange(90)),
                     "from_address": sender,
-                    "from_name": sender.partition("@")[0],
+                    "from_name": sender.partition("@")[0] if number % 9 else f"'{rng.choice(OUTSIDE)}' via List",
                     "sender_address": sender,
                     "to_addresses": to,
                     "cc_addresses": cc,

@@ -74,6 +74,37 @@ def test_v0_exports_in_pascal_case_read_the_same(tmp_path):
     assert first[1][0]["folder_class"] == "inbox"
 
 
+def test_exports_in_lower_case_read_the_same(tmp_path):
+    """graph.md 5: the reader folds the case of keys."""
+    datasets = {
+        "User_v1": [make.user(ANA)],
+        "Message_v1": [received(n) for n in range(3)],
+        "CalendarView_v0": [make.event(ANA, organizer=ANA, start=MARCH)],
+    }
+    as_graph = SmallLake(make.write_export(tmp_path / "a", **datasets), tmp_path / "da")
+    lower = SmallLake(make.write_export(tmp_path / "b", **_lower(datasets, keep=1)), tmp_path / "db")
+    assert len(as_graph.emails()[1]) == 3
+    assert as_graph.emails()[1] == lower.emails()[1]
+    assert len(as_graph.meetings()[1]) == 1
+    assert as_graph.meetings()[1] == lower.meetings()[1]
+
+
+def _lower(value, keep=0):
+    """With keys in lower case, but for those of the outermost levels."""
+    if isinstance(value, dict):
+        return {key if keep else key.lower(): _lower(item, max(keep - 1, 0)) for key, item in value.items()}
+    return [_lower(item, keep) for item in value] if isinstance(value, list) else value
+
+
+def test_a_file_whose_name_holds_an_address_is_named_by_its_size(lake):
+    """interfaces.md 5: what the source calls its files reaches messages, and these reach Dagster's storage."""
+    export(lake)
+    add(lake, f"{BEN}.json.gz", gzip.compress(lines(received()).encode())[:-9])
+    with pytest.raises(BadInput, match=r"a file of message of \d+ bytes cannot be read whole") as caught:
+        lake.emails()
+    assert BEN not in str(caught.value)
+
+
 def test_gzip_is_told_by_content_and_any_file_name_will_do(lake):
     export(lake)
     names = ["part-0.json.gz", "JsonDataset", "a [1]*?.json", "ünï.txt", "no_gz_at_the_end.json"]
@@ -455,6 +486,24 @@ def test_o1_members_of_nested_groups_even_round_in_circles(lake):
     export(lake, Message_v1=[received()], GroupMembers_v0=rows)
     members = lake.source.read_directory(["G1"]).group_members.to_pylist()
     assert {(row["group_id"], row["user_id"]) for row in members} == {("G1", make.oid(ANA)), ("G1", make.oid(BEN))}
+
+
+def test_o1_a_nested_group_whose_members_are_not_listed_stops_the_run(lake):
+    """Its members would be read although their group opted out."""
+    rows = [_member("g1", make.oid(ANA)), _member("g1", "g2", "group")]
+    export(lake, Message_v1=[received()], GroupMembers_v0=rows)
+    with pytest.raises(BadInput, match="members of 1 groups that are nested"):
+        lake.source.read_directory(["g1"])
+
+
+def test_o1_a_membership_is_known_as_of_when_the_export_was_written(lake):
+    """Whoever joined between that and its reading may have been a member since."""
+    export(lake, Message_v1=[received()], GroupMembers_v0=[_member("g1", make.oid(ANA))])
+    written = NOW - 2 * DAY
+    for path in (lake.export / "GroupMembers_v0").iterdir():
+        os.utime(path, (written.timestamp(), written.timestamp()))
+    assert lake.source.read_directory(["g1"]).read_at == written
+    assert lake.source.read_directory([]).read_at > written
 
 
 @pytest.mark.parametrize(

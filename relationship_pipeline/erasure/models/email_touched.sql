@@ -8,4 +8,5 @@ where
     or list_contains($addresses::varchar[], sender_address)
     or list_has_any(to_addresses, $addresses::varchar[])
     or list_has_any(cc_addresses, $addresses::varchar[])
+    or (contains(from_name, '@') and len($addresses::varchar[]) > 0)
 limit 1

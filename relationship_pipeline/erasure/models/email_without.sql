@@ -19,7 +19,11 @@ select
     received_at,
     sent_at,
     if(list_contains($addresses::varchar[], from_address), null, from_address) as from_address,
-    if(list_contains($addresses::varchar[], coalesce(from_address, sender_address)), null, from_name) as from_name,
+    if(
+        list_contains($addresses::varchar[], coalesce(from_address, sender_address)) or contains(from_name, '@'),
+        null,
+        from_name
+    ) as from_name,
     if(list_contains($addresses::varchar[], sender_address), null, sender_address) as sender_address,
     list_filter(to_addresses, lambda a: not list_contains($addresses::varchar[], a)) as to_addresses,
     list_filter(cc_addresses, lambda a: not list_contains($addresses::varchar[], a)) as cc_addresses,

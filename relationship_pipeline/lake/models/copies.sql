@@ -54,7 +54,7 @@ select
     received_at,
     sent_at,
     from_n1 as from_address,
-    from_name,
+    plain_name(from_name) as from_name,
     sender_n1 as sender_address,
     to_list as to_addresses,
     cc_list as cc_addresses,

@@ -18,7 +18,7 @@ select
     received_at,
     sent_at,
     from_address,
-    from_name,
+    plain_name(from_name) as from_name,
     sender_address,
     to_addresses,
     cc_addresses,

@@ -29,6 +29,10 @@ create temp macro message_id(raw) as
         )
     end;
 
+-- A display name, but for one that holds an address (lists write `ann@example.com via List`): no use as a name, and nobody
+-- could be taken out of it (O4, W5).
+create temp macro plain_name(name) as if(contains(name, '@'), null, name);
+
 -- N4: a sent time that is missing, or too far from the received one to be believed: by more than a day after it or 30
 -- before. Microseconds, because adding intervals to times with a zone asks a calendar each time.
 create temp macro is_off_clock(sent_at, received_at) as

@@ -71,6 +71,7 @@ def group_members(files: list[ExportFile], group_ids: Collection[str]) -> list[d
             "activity, or take the groups out"
         )
     members: dict[str, set[str]] = {}
+    nested: set[str] = set()
     for file in files:
         for row in rows(file):
             if is_summary(row):
@@ -78,7 +79,10 @@ def group_members(files: list[ExportFile], group_ids: Collection[str]) -> list[d
             group = row.get("groupid") or row.get("pobjectid") or row.get("puser")
             if not group or not row.get("id"):
                 raise BadInput(f"{file.title} has a row without the id of group or member; export it again")
-            members.setdefault(str(group).lower(), set()).add(str(row["id"]).lower())
+            member = str(row["id"]).lower()
+            members.setdefault(str(group).lower(), set()).add(member)
+            if str(row.get("odatatype") or row.get("@odata.type") or "").lower().endswith("group"):
+                nested.add(member)
     wanted = {group: group.strip().lower() for group in sorted(set(group_ids))}
     missing = [key for key in wanted.values() if key not in members]
     if missing:
@@ -86,15 +90,18 @@ def group_members(files: list[ExportFile], group_ids: Collection[str]) -> list[d
             f"GroupMembers_v0 does not list {len(missing)} of the {len(wanted)} groups that opt-outs or scope "
             "name; export those groups too, or take them out (`relationship-pipeline opt-out list`)"
         )
-    return [
-        {"group_id": group, "user_id": member}
-        for group, key in wanted.items()
-        for member in sorted(_all_below(key, members))
-    ]
+    found = {group: _all_below(key, members) for group, key in wanted.items()}
+    unlisted = nested & set().union(*found.values())
+    if unlisted:
+        raise BadInput(
+            f"GroupMembers_v0 does not list the members of {len(unlisted)} groups that are nested in groups that opt-outs "
+            "or scope name; export those groups too, and take empty ones out of the others"
+        )
+    return [{"group_id": group, "user_id": member} for group in wanted for member in sorted(found[group])]
 
 
 def _all_below(group: str, members: Mapping[str, set[str]]) -> set[str]:
-    """Members of a group and of the groups in it, groups themselves left out."""
+    """Members of a group and of the groups in it, those groups themselves left out whose members are listed."""
     seen, waiting, people = {group}, [group], set()
     while waiting:
         for member in members[waiting.pop()]:

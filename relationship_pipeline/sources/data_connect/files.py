@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from relationship_pipeline.errors import BadInput
+from relationship_pipeline.sources.data_connect.shapes import Spelling
 
 MAX_LINE_BYTES = 64 * 2**20
 _DATASET = re.compile(r"(?:basicdataset_v\d\.)?([a-z]+)_v\d", re.IGNORECASE)
@@ -35,8 +36,10 @@ class ExportFile:
 
     @property
     def title(self) -> str:
-        """How messages name it: dataset folder and file name."""
-        return f"{self.path.parent.name}/{self.path.name}"
+        """How messages name it: dataset folder and file name, which the source chose: where they hold an address, its
+        size instead, for messages reach logs."""
+        name = f"{self.path.parent.name}/{self.path.name}"
+        return f"a file of {self.dataset} of {self.size} bytes" if "@" in name else name
 
     @property
     def written_at(self) -> datetime:
@@ -153,18 +156,20 @@ def is_summary(row: Mapping[str, Any]) -> bool:
     return bool((row.get("rowinformation") or {}).get("isusersummaryrow"))
 
 
-def is_pascal_case(file: ExportFile) -> bool:
-    """Whether the file's keys are written as in v0 exports (`ReceivedDateTime`); judged by its first full row."""
+def spelling_of(file: ExportFile) -> Spelling:
+    """How the file's keys are written; judged by its first full row."""
     for number, line in enumerate(lines(file)):
         try:
             keys = set(json.loads(line))
         except (ValueError, TypeError):
             keys = set()
-        if keys & {"Id", "id"}:
-            return "Id" in keys
+        if "Id" in keys:
+            return Spelling.PASCAL
+        if "id" in keys:
+            return Spelling.LOWER if all(key == key.lower() for key in keys) else Spelling.CAMEL
         if number > 1000:
             break
-    return False
+    return Spelling.CAMEL
 
 
 def unreadable(file: ExportFile, error: Exception) -> BadInput:

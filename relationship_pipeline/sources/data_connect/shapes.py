@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 _RECIPIENT = {"emailAddress": {"name": "VARCHAR", "address": "VARCHAR"}}
@@ -56,15 +57,27 @@ EVENT: dict[str, Any] = {
 }
 
 
-def spelled(key: str, pascal: bool) -> str:
-    return key if key in _ADDED or not pascal else key[0].upper() + key[1:]
+class Spelling(StrEnum):
+    """How an export writes its keys: as Graph does, as v0 exports do (`ReceivedDateTime`), or by a tool that knows no case
+    (graph.md 5: the reader folds it)."""
+
+    CAMEL = "camel"
+    PASCAL = "pascal"
+    LOWER = "lower"
 
 
-def duckdb_type(shape: Any, pascal: bool) -> str:
+def spelled(key: str, spelling: Spelling) -> str:
+    if spelling is Spelling.LOWER:
+        return key.lower()
+    return key[0].upper() + key[1:] if spelling is Spelling.PASCAL and key not in _ADDED else key
+
+
+def duckdb_type(shape: Any, spelling: Spelling) -> str:
     if isinstance(shape, str):
         return shape
     if isinstance(shape, list):
-        return f"{duckdb_type(shape[0], pascal)}[]"
-    pascal = pascal and shape is not _ROW_INFORMATION
-    fields = ", ".join(f'"{spelled(key, pascal)}" {duckdb_type(value, pascal)}' for key, value in shape.items())
+        return f"{duckdb_type(shape[0], spelling)}[]"
+    if shape is _ROW_INFORMATION and spelling is Spelling.PASCAL:
+        spelling = Spelling.CAMEL
+    fields = ", ".join(f'"{spelled(key, spelling)}" {duckdb_type(value, spelling)}' for key, value in shape.items())
     return f"STRUCT({fields})"

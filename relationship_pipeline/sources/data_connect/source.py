@@ -56,7 +56,8 @@ class DataConnectSource:
         self._clock = clock
 
     def read_directory(self, group_ids: Collection[str]) -> Directory:
-        """Users and their addresses from User_v1, members of the groups from GroupMembers_v0, nested ones included.
+        """Users and their addresses from User_v1, members of the groups from GroupMembers_v0, nested ones included, as of
+        when that was written: what changed since is not in it (O1).
 
         Raises BadInput when User_v1 is missing, when a file cannot be read, and when groups are asked for that
         GroupMembers_v0 does not list (O1)."""
@@ -67,8 +68,9 @@ class DataConnectSource:
         users = [row for row in users if not is_summary(row)]
         tables = directory_tables(users, self._opt_out_attribute, self._free_mail_domains)
         members = group_members(datasets["groupmembers"], group_ids)
+        written = [file.written_at for file in datasets["groupmembers"]] if group_ids else []
         return Directory(
-            read_at=self._clock(),
+            read_at=min([self._clock(), *written]),
             users=pa.Table.from_pylist(tables.users, schema=USERS),
             addresses=pa.Table.from_pylist(tables.addresses, schema=USER_ADDRESSES),
             group_members=pa.Table.from_pylist(members, schema=GROUP_MEMBERS),

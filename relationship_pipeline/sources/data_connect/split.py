@@ -39,8 +39,8 @@ from relationship_pipeline.sources.data_connect.files import (
     check_whole,
     file_identity,
     is_gzip,
-    is_pascal_case,
     literal_glob,
+    spelling_of,
     unmarked,
     unreadable,
 )
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MODELS = "relationship_pipeline.sources.models"
-SPLIT_VERSION = "3"
+SPLIT_VERSION = "4"
 """Part of every stage key: changes when the split's rules do, so that nothing staged by older rules is read."""
 STAGE_FOLDER = "data_connect"
 """Below the stage: a folder a split, named by its key."""
@@ -140,10 +140,10 @@ def _split_into(
 
 
 def _parameters(file: ExportFile, shape: dict[str, Any]) -> dict[str, Any]:
-    pascal = is_pascal_case(file)
+    spelling = spelling_of(file)
     return {
         "file": literal_glob(file.path),
-        "columns": {spelled(key, pascal): duckdb_type(value, pascal) for key, value in shape.items()},
+        "columns": {spelled(key, spelling): duckdb_type(value, spelling) for key, value in shape.items()},
         "compression": "gzip" if is_gzip(file.path) else "none",
         "max_object_size": MAX_LINE_BYTES,
     }
