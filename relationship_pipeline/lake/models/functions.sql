@@ -29,9 +29,13 @@ create temp macro message_id(raw) as
         )
     end;
 
--- A display name, but for one that holds an address (lists write `ann@example.com via List`): no use as a name, and nobody
--- could be taken out of it (O4, W5).
-create temp macro plain_name(name) as if(contains(name, '@'), null, name);
+-- A display name without any address in it (`Ann <ann@example.com>`; lists write `ann@example.com via List`), which is no
+-- name and could not be taken out with its owner (O4, W5).
+create temp macro plain_name(name) as
+    case
+        when not contains(name, '@') then name
+        when not contains(split_part(name, '<', 1), '@') then nullif(trim(split_part(name, '<', 1)), '')
+    end;
 
 -- N4: a sent time that is missing, or too far from the received one to be believed: by more than a day after it or 30
 -- before. Microseconds, because adding intervals to times with a zone asks a calendar each time.
