@@ -67,6 +67,18 @@ def first_month(settings: Settings) -> str:
         raise BadInput(f"control/first_month: {error}") from None
 
 
+def first_to_collect(settings: Settings, consented: str) -> str:
+    """The first month that is both a partition and covered by the consent, which begins with `consented`. Raises BadInput
+    when that lies after the running month: the partitions of a directory never move (interfaces.md 2)."""
+    first, running = max(consented, first_month(settings)), month_of(settings.now())
+    if first > running:
+        raise BadInput(
+            f"this data directory's months begin with {first} (control/first_month, fixed by the first command in it), after "
+            f"the running month {running}: set as_of and first_month before the first command in a new data directory"
+        )
+    return first
+
+
 def _first_month_now(settings: Settings) -> str:
     return settings.first_month or add_months(month_of(settings.now()), -MONTHS_OF_HISTORY)
 

@@ -309,25 +309,23 @@ def load_settings(**overrides: Any) -> Settings:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     for name in os.environ:
         if name.startswith(PREFIX) and name.split("__")[0] not in known:
-            raise BadInput(f"unknown setting {name}; README and `relationship-pipeline init` list what there is")
+            raise BadInput(f"unknown setting {name}; `relationship-pipeline init --print` lists all")
     try:
         return Settings(**overrides)
     except SettingsError as error:
         named = re.search(r'"(\w+)"', str(error))
         raise BadInput(
             f"the environment's value of setting {named[1] if named else '?'} is not of its form; "
-            "`relationship-pipeline init` writes a file that shows the forms"
+            "`relationship-pipeline init --print` shows the forms"
         ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise BadInput(
-                f"unknown setting {key}; `relationship-pipeline init` writes a file that lists all"
-            ) from None
+            raise BadInput(f"unknown setting {key}; `relationship-pipeline init --print` lists all") from None
         if first["type"].startswith(("string_pattern", "date")):  # pydantic would show the pattern, or say "too short"
             raise BadInput(
-                f"setting {key} is not of its form; `relationship-pipeline init` writes a file that shows the forms"
+                f"setting {key} is not of its form; `relationship-pipeline init --print` shows the forms"
             ) from None
         about = f"setting {key}: " if key else "setting "
         raise BadInput(f"{about}{first['msg'].removeprefix('Value error, ')}") from None

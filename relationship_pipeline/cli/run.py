@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -36,14 +37,20 @@ class MonthType(click.ParamType[str]):
 
 
 @click.command()
-def init() -> None:
+@click.option("--print", "print_only", is_flag=True, help="Only print the commented settings.")
+def init(print_only: bool) -> None:
     """Create the data directory and a commented settings.toml."""
+    template = (files("relationship_pipeline") / "settings_template.toml").read_bytes()
+    if print_only:
+        click.echo(template.decode(), nl=False)
+        return
     settings = data_dir.open_settings()
     layout = data_dir.prepare(settings)
     if layout.settings_file.exists():
-        click.echo(f"{layout.settings_file} exists and stays as it is")
+        click.echo(
+            f"{layout.settings_file} exists and stays as it is; `relationship-pipeline init --print` shows all settings"
+        )
         return
-    template = (files("relationship_pipeline") / "settings_template.toml").read_bytes()
     data_dir.put_bytes(layout.settings_file, template)
     click.echo(f"wrote {layout.settings_file}\nnext: edit it, then `relationship-pipeline doctor`")
 
@@ -57,13 +64,13 @@ def backfill(first: str | None, last: str | None) -> None:
     data_dir.prepare(settings)
     record = ControlLedger(settings.layout).require(Purpose.COLLECT)
     running = month_of(settings.now())
-    first, last = first or record.first_month, last or running
+    earliest = data_dir.first_to_collect(settings, record.first_month)
+    first, last = first or earliest, last or running
     if first > last:
         raise click.UsageError(f"--from {first} is after --to {last}")
-    if first < record.first_month or last > running:
+    if first < earliest or last > running:
         raise BadInput(
-            f"{first if first < record.first_month else last} is outside the collection window: this consent covers "
-            f"{record.first_month} to {running}"
+            f"{first if first < earliest else last} is outside the collection window: this consent covers {earliest} to {running}"
         )
     with running_tenant(settings) as ready:
         run_months(ready, month_range(first, last))
@@ -93,7 +100,8 @@ def refresh() -> None:
 
     settings = data_dir.open_settings()
     data_dir.prepare(settings)
-    ControlLedger(settings.layout).require(Purpose.COLLECT)
+    record = ControlLedger(settings.layout).require(Purpose.COLLECT)
+    data_dir.first_to_collect(settings, record.first_month)
     months = operations.refresh_months(settings, settings.now())
     with running_tenant(settings) as ready, progress() as report:
         report("starting Dagster")
@@ -111,8 +119,19 @@ def dev(port: int) -> None:
     """Dagster UI and daemon on loopback, with this data directory's Dagster home, until Ctrl-C or SIGTERM."""
     settings = data_dir.open_settings()
     layout = data_dir.prepare(settings)
+    _require_free(port)
     with running_tenant(settings):
         sys.exit(_run_until_stopped(_dagster_dev(layout, port), layout))
+
+
+def _require_free(port: int) -> None:
+    """Raises BadInput for a port that another program holds: Dagster would go on without its UI."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(f"port {port} cannot be used ({error.strerror}); choose another with --port") from None
 
 
 def _dagster_dev(layout: Layout, port: int) -> list[str]:

@@ -251,6 +251,8 @@ def _from_csv(path: Path) -> list[OptOut]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
+            if reader.fieldnames and "address" not in reader.fieldnames:
+                raise BadInput("inbox/opt_outs.csv has no header; its first line must be `address,since`")
             rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         return []

@@ -18,6 +18,7 @@ from relationship_pipeline.consent.enforcement import (
 )
 from relationship_pipeline.consent.fence import locked, only_one
 from relationship_pipeline.consent.ledger import ControlLedger
+from relationship_pipeline.data_dir import first_month
 from relationship_pipeline.domain.addresses import domain_of, is_internal
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
@@ -46,13 +47,14 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
         return []
     epoch = settings.layout.epoch(record.epoch)
     landed = {}
-    for month in month_range(record.first_month, month_of(now)):
+    first = max(record.first_month, first_month(settings))
+    for month in month_range(first, month_of(now)):
         manifest = read_manifest(epoch.month(EMAIL, month))
         if manifest is not None:
             landed[month] = manifest.created_at
     # An export folder says by itself what it holds of a month; a tenant must be asked.
     search_every = None if settings.source is SourceKind.DATA_CONNECT else SEARCH_EVERY
-    return months_due(now, landed, record.first_month, search_every=search_every)
+    return months_due(now, landed, first, search_every=search_every)
 
 
 @within_epoch
@@ -76,7 +78,7 @@ def read_crm(work: Work) -> Mapping[str, int]:
     """Read the CRM folder, where there is one, and commit it; rows by kind. Rows left out are counted by reason in the
     manifest's quality record. A demo's folder is generated with its tenant."""
     from relationship_pipeline.lake.tables import store_tables
-    from relationship_pipeline.sources.crm_files import read_crm_files
+    from relationship_pipeline.sources.crm_files import FILES, read_crm_files
 
     settings = work.settings
     record = work.ledger.require(Purpose.COLLECT)
@@ -92,6 +94,10 @@ def read_crm(work: Work) -> Mapping[str, int]:
             folder = epoch.tmp / "demo" / "crm"
             write_crm_folder(tenant, folder)
         crm = read_crm_files(folder)
+        if crm.unread:
+            work.report(
+                f"{crm.unread} files of the CRM folder are not read: their names are none of {', '.join(FILES)}"
+            )
         rejected = {f"{kind}: {reason}": count for (kind, reason), count in crm.rejected.items()}
         store_tables(epoch, CRM_TABLE, crm.tables, fence, quality={"rejected": rejected})
     for reason, count in rejected.items():

@@ -67,6 +67,23 @@ def _machine(settings: Settings) -> Iterator[Finding]:
         Verdict.FAIL if wide else Verdict.PASS,
         "the data directory is open to others; the next command tightens it" if wide else "ours alone",
     )
+    foreign = _foreign(settings.layout.root)
+    yield Finding(
+        "data directory",
+        Verdict.FAIL if foreign else Verdict.PASS,
+        f"{foreign} files or folders in it are not the pipeline's: a deletion would wait for them; move them out, or set "
+        "RELATIONSHIP_DATA_DIR to a folder of its own"
+        if foreign
+        else "nothing in it but the pipeline's own",
+    )
+
+
+def _foreign(root: Path) -> int:
+    """How many names directly in the data directory are in no store of the registry (erasure/data_map.py)."""
+    from relationship_pipeline.erasure.data_map import STORES
+
+    ours = {Path(store.pattern).parts[0] for store in STORES}
+    return sum(path.name not in ours for path in root.iterdir()) if root.is_dir() else 0
 
 
 def _consent(settings: Settings) -> Iterator[Finding]:

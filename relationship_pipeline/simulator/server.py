@@ -278,6 +278,7 @@ def run(
         print(f"{scenario.months[0]} to {scenario.months[-1]}, seed {scenario.seed}")
         for name, value in server.address.settings().items():
             print(f"export {name}={value}")
+        print(f"# may give consent: {server.address.administrator}")
         print(f"# control plane: {server.address.control_url}; stop with Ctrl-C", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             if server._runner is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, str | None]
 
 
+SUFFIXES = (".csv", ".parquet")
 LARGEST_STATE = 100
 """Dataverse's states are small numbers from 0 on."""
 MOST_MINUTES = 366 * 24 * 60
@@ -40,10 +41,12 @@ class _BadRow(Exception):
 
 @dataclass(frozen=True)
 class CrmRecords:
-    """Arrow tables by the names and schemas of schemas.CRM, and the rows left out by (file, reason)."""
+    """Arrow tables by the names and schemas of schemas.CRM, the rows left out by (file, reason), and how many CSV and
+    Parquet files have no name of FILES."""
 
     tables: Mapping[str, pa.Table]
     rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    unread: int = 0
 
 
 def read_crm_files(folder: Path) -> CrmRecords:
@@ -67,14 +70,19 @@ def read_crm_files(folder: Path) -> CrmRecords:
             else:
                 rows[key] = built
         tables[kind] = pa.Table.from_pylist(list(rows.values()), schema=CRM[kind])
-    return CrmRecords(tables, dict(rejected))
+    return CrmRecords(tables, dict(rejected), _unread(folder))
+
+
+def _unread(folder: Path) -> int:
+    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES] if folder.is_dir() else []
+    return sum(path.stem.lower() not in FILES for path in found)
 
 
 def _file_of(folder: Path, kind: str) -> Path | None:
     if not folder.is_dir():
         return None
     names = {path.name.lower(): path for path in sorted(folder.iterdir())}
-    found = [names[name] for name in (f"{kind}.csv", f"{kind}.parquet") if name in names]
+    found = [names[kind + suffix] for suffix in SUFFIXES if kind + suffix in names]
     if len(found) > 1:
         raise BadInput(f"the CRM folder holds both {kind}.csv and {kind}.parquet: remove one of them")
     return found[0] if found else None
@@ -321,6 +329,8 @@ _BUILDERS: dict[str, Callable[[Row], dict[str, Any]]] = {
     "emails": _email,
     "user_roles": _user_role,
 }
+FILES = tuple(_BUILDERS)
+"""Names of the files, without their suffix."""
 _KEYS = {
     "accounts": "account_id",
     "contacts": "contact_id",

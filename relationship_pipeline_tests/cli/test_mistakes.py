@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,44 @@ def test_init_writes_settings_that_load(layout: Layout) -> None:
     assert layout.settings_file.read_text().count("\n") > 30
     succeed("consent", "status")
     assert "stays as it is" in succeed("init")
+    layout.settings_file.write_text("souce = 'graph'\n")
+    assert "init --print" in refuse("consent", "status")
+    assert "# first_month" in succeed("init", "--print")
+
+
+@pytest.mark.parametrize("command", ["backfill", "refresh"])
+def test_an_as_of_before_the_directory_s_first_month_is_said_in_one_line(command: str) -> None:
+    succeed("init")
+    past = {**EXPORT, "RELATIONSHIP_AS_OF": "2002-01-31T00:00:00Z"}
+    succeed("consent", "provide", "--admin", "someone", **past)
+    assert "control/first_month" in refuse(command, **past)
+
+
+def test_b1_a_first_month_within_the_window_is_where_the_backfill_begins(tmp_path: Path) -> None:
+    environment = {**write_company(tmp_path), "RELATIONSHIP_FIRST_MONTH": "2026-03"}
+    succeed("consent", "provide", "--admin", "someone", **environment)
+    assert "2026-02 is outside" in refuse("backfill", "--from", "2026-02", **environment)
+    backfilled = run("backfill", **environment)
+    assert "month 2026-03 landed" in backfilled.stderr, backfilled.stderr
+    assert "2026-02" not in backfilled.stderr
+
+
+def test_dev_on_a_port_that_another_program_holds_is_refused() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert f"port {port} cannot be used" in refuse("dev", "--port", port, **EXPORT)
+
+
+@pytest.mark.parametrize("text", ["ada@contoso.com,2026-01-01\n", "nonsense\n"])
+def test_o2_a_file_of_opt_outs_without_its_header_stops_the_run(tmp_path: Path, text: str) -> None:
+    """Unknown is never nobody."""
+    environment = write_company(tmp_path)
+    succeed("consent", "provide", "--admin", "someone", **environment)
+    inbox = tmp_path / "data" / "inbox"
+    (inbox / "opt_outs.csv").write_text(text)
+    assert "opt_outs.csv has no header" in refuse("backfill", "--from", "2026-04", **environment)
 
 
 def test_files_are_ours_alone(layout: Layout) -> None:

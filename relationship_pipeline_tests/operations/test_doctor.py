@@ -57,3 +57,12 @@ def test_c7_doctor_cannot_tell_only_what_no_dataset_of_the_export_tells(tmp_path
     assert examined(folder, tmp_path).keys() & OPTIONAL == OPTIONAL
     write_export(folder, **{calendar: [{"id": "3"}]})
     assert examined(folder, tmp_path).keys() & OPTIONAL == {"GroupMembers_v0", "MailFolder_v0"}
+
+
+def test_w4_doctor_warns_of_what_a_deletion_would_wait_for(tmp_path: Path) -> None:
+    folder = write_export(tmp_path / "export", **USERS, **MAIL)
+    (tmp_path / "data" / "inbox").mkdir(parents=True)
+    assert examined(folder, tmp_path)["data directory"].verdict is Verdict.PASS
+    (tmp_path / "data" / "holiday.jpg").touch()
+    found = examined(folder, tmp_path)["data directory"]
+    assert (found.verdict, found.advice[:31]) == (Verdict.FAIL, "1 files or folders in it are no")

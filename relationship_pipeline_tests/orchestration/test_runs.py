@@ -10,6 +10,7 @@ import pytest
 
 from relationship_pipeline import operations
 from relationship_pipeline.data_dir import prepare
+from relationship_pipeline.definitions import build_definitions
 from relationship_pipeline.domain.consent import ConsentLevel
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.operations import provide_consent
@@ -45,6 +46,17 @@ def test_b1_a_partition_outside_the_window_ends_with_one_line(settings: Settings
     assert "outside the collection window" in outcome.failed["2025-02"]
     assert outcome.landed == [MONTHS[0]]
     assert outcome.published
+
+
+@pytest.mark.parametrize("job", ["daily_refresh", "backfill_year"])
+def test_a_run_without_a_month_asks_for_one(settings: Settings, monkeypatch: pytest.MonkeyPatch, job: str) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.layout.dagster_home))
+    provide_consent(settings, "someone", ConsentLevel.IDENTIFIABLE, ())
+    with dg.DagsterInstance.get() as instance:
+        definition = build_definitions(settings).resolve_job_def(job)
+        result = definition.execute_in_process(instance=instance, raise_on_error=False)
+        said = [event.step_failure_data.error.to_string() for event in result.all_events if event.is_step_failure]
+    assert any("names no month" in text for text in said), said
 
 
 def test_a_crm_folder_that_is_not_there_is_said(settings: Settings, tmp_path: Path) -> None:

@@ -159,3 +159,11 @@ def test_a_kind_in_both_forms_is_refused(tmp_path):
         (tmp_path / name).write_text("leadid\n")
     with pytest.raises(BadInput, match=r"leads\.csv and leads\.parquet"):
         read_crm_files(tmp_path)
+
+
+def test_files_of_other_names_are_counted_not_taken_for_a_company_without_a_crm(tmp_path):
+    for name in ("account.csv", "Contacts.CSV", "notes.txt", "leads.parquet.bak"):
+        (tmp_path / name).write_text("contactid,emailaddress1\nc1,ana@fabrikam.com\n")
+    records = read_crm_files(tmp_path)
+    assert records.unread == 1
+    assert records.tables["contacts"].num_rows == 1

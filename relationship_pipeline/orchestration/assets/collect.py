@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from relationship_pipeline import operations
-from relationship_pipeline.errors import PipelineError, TryAgain
+from relationship_pipeline.errors import BadInput, PipelineError, TryAgain
 from relationship_pipeline.operations import Work
 from relationship_pipeline.orchestration.checks import EMAIL_CHECKS, email_checks
 from relationship_pipeline.orchestration.guard import guarded, one_line
@@ -33,6 +33,10 @@ def materialize_months(
     `schema` names the table's schema in schemas.py, for the catalog."""
     from relationship_pipeline import schemas
 
+    if not context.has_partition_key and not context.has_partition_key_range:
+        raise BadInput(
+            "this run names no month: choose the partitions to collect, or run `relationship-pipeline refresh`"
+        )
     work = Work(settings, context.log.info)
     done: dict[str, Manifest] = {}
     failed: dict[str, Exception] = {}

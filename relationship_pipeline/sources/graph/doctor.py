@@ -126,7 +126,14 @@ async def _users_and_mailboxes(client: GraphClient, settings: GraphSettings) -> 
             prefer="",
         )
     except GraphFault as fault:
-        reason = "grant User.Read.All" if fault.kind is Kind.DENIED else f"Microsoft Graph answered {fault.status}"
+        if fault.kind is Kind.DENIED:
+            reason = "grant User.Read.All"
+        elif fault.status:
+            reason = f"Microsoft Graph answered {fault.status}"
+        else:
+            reason = (
+                f"Microsoft Graph cannot be reached ({fault.code}); look at the network, the proxy and graph.ca_bundle"
+            )
         return [Check("users", FAIL, reason), Check("mailbox", CANNOT_TELL, "no user could be read")]
     checks = [Check("users", PASS, f"{len(page.rows)} on the first page")]
     candidates = [user.id for user in page.rows if user.id and user.accountEnabled and directory.is_member(user)]
