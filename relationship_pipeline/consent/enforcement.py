@@ -95,12 +95,33 @@ def groups_needed(layout: Layout, epoch: str, settings: Settings) -> list[str]:
 
 
 def record_memberships(layout: Layout, epoch: str, directory: Directory, group_ids: Iterable[str]) -> None:
-    """Store what this reading of the directory says about the groups that it was asked for (O1)."""
+    """Store what this reading of the directory says about the groups that it was asked for (O1), and whom it shows to be
+    opted out by hand."""
     members: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
     for row in directory.group_members.to_pylist():
         if row["group_id"] in members:
             members[row["group_id"]].add(row["user_id"])
     OptOuts(layout, epoch).record_snapshot(members, directory.read_at)
+    hold_users(layout, epoch, directory)
+
+
+def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
+    """Keep, as hashes, all addresses of users who are opted out everywhere: none of them may come back as somebody
+    outside once the directory no longer has it (O4, C5)."""
+    opt_outs = OptOuts(layout, epoch)
+    kept = opt_outs.kept()
+    if not len(kept):
+        return
+    users = _member_users(directory)
+    owners = _owners(users, directory)
+    names: dict[str, set[str]] = defaultdict(set)
+    for user in users:
+        own = [address for address in user.addresses if owners[address] == user.user_id]
+        for kind in (Kind.USER, Kind.ADDRESS):
+            for entry in kept.match(kind, own):
+                if Scope.EVERYWHERE in entry.scopes and (digest := kept.digest(kind, entry.subject)):
+                    names[digest].update(user.addresses)
+    opt_outs.hold(kept, names)
 
 
 def read_rules(
@@ -157,16 +178,23 @@ def rules_fence(layout: Layout, epoch: str, version: str) -> Iterator[None]:
         yield
 
 
-def recogniser(layout: Layout, epoch: str) -> Callable[[list[str]], list[str]] | None:
+def recogniser(
+    layout: Layout, epoch: str, directory: Directory | None = None
+) -> Callable[[list[str]], list[str]] | None:
     """Picks from addresses those that were suppressed by hand under an earlier consent (C5, O6), by themselves or by
-    their domain. Only hashes are kept, so they are recognised when they turn up and not before. None when none are
-    kept."""
+    their domain, or as a further address of somebody who was; those that the directory gives to its users go by the
+    rules. Only hashes are kept, so they are recognised when they turn up and not before. None when none are kept."""
     kept = OptOuts(layout, epoch).kept()
     if not len(kept):
         return None
+    ours = {address for user in _member_users(directory) for address in user.addresses} if directory else set()
 
     def recognise(addresses: list[str]) -> list[str]:
-        found = {entry.subject for entry in kept.match(Kind.ADDRESS, addresses) if Scope.EVERYWHERE in entry.scopes}
+        named = kept.match(Kind.ADDRESS, addresses) + kept.match(Kind.USER, addresses)
+        for address in addresses:
+            if address not in ours:
+                named += kept.known_by(address).values()
+        found = {entry.subject for entry in named if Scope.EVERYWHERE in entry.scopes}
         domains = {parent for address in addresses for parent in _parents(address)}
         hidden = {entry.subject for entry in kept.match(Kind.DOMAIN, domains) if Scope.EVERYWHERE in entry.scopes}
         found.update(address for address in addresses if hidden.intersection(_parents(address)))
@@ -212,10 +240,13 @@ def _kept(
     kept = opt_outs.kept()
     if not len(kept):
         return []
-    addresses = {address for user in users for address in user.addresses}.union(named_elsewhere())
+    ours = {address for user in users for address in user.addresses}
+    addresses = ours.union(named_elsewhere())
     domains = {parent for address in addresses for parent in _parents(address)}
     standing_now = {(entry.kind, entry.subject) for entry in known if entry.ended_at is None}
     found = kept.match(Kind.USER, addresses) + kept.match(Kind.ADDRESS, addresses) + kept.match(Kind.DOMAIN, domains)
+    for address in addresses - ours:
+        found += [entry for entry in kept.known_by(address).values() if Scope.EVERYWHERE in entry.scopes]
     return [entry for entry in found if (entry.kind, entry.subject) not in standing_now]
 
 

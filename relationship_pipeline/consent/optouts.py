@@ -26,6 +26,14 @@ from relationship_pipeline.layout import Layout
 KEPT_KINDS = frozenset({Kind.USER, Kind.ADDRESS, Kind.DOMAIN})
 """C5: what a person or administrator did by hand about people; group ids are settings of one consent."""
 
+_KEPT_NAME = """create table if not exists kept_name (
+    digest text not null,
+    entry text not null,
+    primary key (digest, entry)
+)"""
+"""By what else a kept entry is known: hash of the name, hash of the entry. Made at first use, for data directories that
+are older than it."""
+
 
 class OptOuts:
     """The opt-outs of one epoch. Opens its file for each call, so that no handle outlives a withdrawal."""
@@ -80,8 +88,19 @@ class OptOuts:
     def kept(self) -> KeptOptOuts:
         """What was opted out by hand, in this epoch or before it, as hashes."""
         with self.control.connect() as connection:
+            connection.execute(_KEPT_NAME)
             rows = connection.execute("select digest, kind, scopes, mode, made_at, since from kept_opt_out").fetchall()
-        return KeptOptOuts(optout_key(self.layout) if rows else b"", {str(row[0]): row for row in rows})
+            names = connection.execute("select digest, entry from kept_name").fetchall()
+        return KeptOptOuts(optout_key(self.layout) if rows else b"", {str(row[0]): row for row in rows}, names)
+
+    def hold(self, kept: KeptOptOuts, names: Mapping[str, Collection[str]]) -> None:
+        """Keep by what else entries are known: digest of the entry -> names, of which hashes are kept too (C5)."""
+        new = [pair for entry, more in names.items() for pair in kept.unknown(entry, more)]
+        if not new:
+            return
+        with self.control.commit_fence(self.epoch, Purpose.DERIVE), self.control.connect() as connection:
+            connection.execute(_KEPT_NAME)
+            connection.executemany("insert or ignore into kept_name values (?, ?)", new)
 
     def add_scope_group(self, group_id: str) -> None:
         """O3: collect only from members of this group (and of the others named)."""
@@ -125,7 +144,9 @@ class OptOuts:
             ):
                 digest.update(repr(connection.execute(query).fetchall()).encode())
         with self.control.connect() as connection:
-            digest.update(repr(connection.execute("select * from kept_opt_out order by 1").fetchall()).encode())
+            connection.execute(_KEPT_NAME)
+            for query in ("select * from kept_opt_out order by 1", "select * from kept_name order by 1, 2"):
+                digest.update(repr(connection.execute(query).fetchall()).encode())
         return digest.hexdigest()[:16]
 
     def _open_entry(self, connection: sqlite3.Connection, kind: Kind, subject: str) -> OptOut | None:
@@ -147,32 +168,54 @@ class OptOuts:
     def _forget(self, kind: Kind, subject: str) -> int:
         if not self.layout.optout_key.exists():
             return 0
+        digest = _digest(optout_key(self.layout), kind, subject)
         with self.control.connect() as connection:
-            return connection.execute(
-                "delete from kept_opt_out where digest = ?", (_digest(optout_key(self.layout), kind, subject),)
-            ).rowcount
+            connection.execute(_KEPT_NAME)
+            connection.execute("delete from kept_name where entry = ?", (digest,))
+            return connection.execute("delete from kept_opt_out where digest = ?", (digest,)).rowcount
 
 
 class KeptOptOuts:
     """Opt-outs by hand that can be recognised but not listed."""
 
-    def __init__(self, key: bytes, rows: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, key: bytes, rows: Mapping[str, tuple[str, ...]], names: Iterable[tuple[str, str]] = ()) -> None:
         self._key = key
         self._rows = rows
+        self._kinds = {row[1] for row in rows.values()}
+        self._names: dict[str, set[str]] = {}
+        for name, entry in names:
+            self._names.setdefault(name, set()).add(entry)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def match(self, kind: Kind, subjects: Iterable[str]) -> list[OptOut]:
         """The entries of this kind whose subject is among these, with the subject in clear."""
-        if not self._rows:
+        if kind.value not in self._kinds:
             return []
-        found = []
-        for subject in subjects:
-            row = self._rows.get(_digest(self._key, kind, subject))
-            if row is not None:
-                found.append(_entry((row[1], subject, row[2], row[3], row[4], row[5], None, "kept")))
-        return found
+        return [self._in_clear(digest, subject) for subject in subjects if (digest := self.digest(kind, subject))]
+
+    def digest(self, kind: Kind, subject: str) -> str | None:
+        """The digest of the entry of this kind and subject, None where there is none."""
+        digest = _digest(self._key, kind, subject)
+        return digest if digest in self._rows else None
+
+    def known_by(self, name: str) -> dict[str, OptOut]:
+        """By digest, the entries that are known by this name too; their own subject is not kept, so the name stands as
+        it."""
+        if not self._names:
+            return {}
+        entries = self._names.get(_digest(self._key, _NAME, name), ())
+        return {digest: self._in_clear(digest, name) for digest in entries if digest in self._rows}
+
+    def unknown(self, entry: str, names: Iterable[str]) -> list[tuple[str, str]]:
+        """Of these names of an entry, those it is not yet known by, as rows."""
+        digests = [_digest(self._key, _NAME, name) for name in names]
+        return [(digest, entry) for digest in digests if entry not in self._names.get(digest, ())]
+
+    def _in_clear(self, digest: str, subject: str) -> OptOut:
+        _, kind, scopes, mode, made_at, since = self._rows[digest]
+        return _entry((kind, subject, scopes, mode, made_at, since, None, "kept"))
 
 
 def optout_key(layout: Layout, *, create: bool = False) -> bytes:
@@ -189,8 +232,11 @@ def optout_key(layout: Layout, *, create: bool = False) -> bytes:
     return path.read_bytes()
 
 
-def _digest(key: bytes, kind: Kind, subject: str) -> str:
-    return hmac.digest(key, f"{kind.value}:{subject}".encode(), "sha256").hex()
+_NAME = "name"
+
+
+def _digest(key: bytes, kind: str, subject: str) -> str:
+    return hmac.digest(key, f"{kind}:{subject}".encode(), "sha256").hex()
 
 
 def _fold(connection: sqlite3.Connection, group_id: str, users: set[str], taken_at: str) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from relationship_pipeline.consent.enforcement import hold_users
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.layout import EpochLayout
@@ -30,6 +31,8 @@ def erase_person(work: Work, address: str, *, everywhere: bool) -> str:
                 "out of everybody's mail say --scope everywhere"
             )
     request = request_erasure(work.settings.layout, record.epoch, address, everywhere=everywhere, now=datetime.now(UTC))
+    if directory is not None:
+        hold_users(work.settings.layout, record.epoch, directory)
     work.report(f"recorded as request {request}")
     return erase_requested_person(work, request)
 
@@ -61,6 +64,7 @@ def apply_opt_outs(work: Work) -> bool:
     record, directory = _held(work)
     if directory is None:
         return False
+    hold_users(work.settings.layout, record.epoch, directory)
     erased = erase_due_people(work.settings, record.epoch, rules_now(work.settings, record.epoch, directory))
     if erased:
         work.report("what opt-outs say must go was erased")

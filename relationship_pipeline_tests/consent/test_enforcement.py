@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
@@ -311,6 +313,64 @@ def test_c5_opt_outs_by_hand_outlive_the_epoch_as_keyed_hashes(settings, epoch):
     ]
     assert OptOuts(layout, later.epoch).end(Kind.USER, "amber@contoso.example", NOW), "an opt-in undoes a kept one"
     assert rules_of(settings, later.epoch, directory([AMBER, BO])).readable_mailboxes == {"id-amber", "id-bo"}
+
+
+def consented_again(settings) -> str:
+    """Withdrawn, and consent given anew."""
+    ledger = ControlLedger(settings.layout)
+    ledger.withdraw(ledger.current().epoch, now=NOW, source="cli", reason="withdrawn")
+    return ledger.provide("admin@contoso.example", now=NOW)[0].epoch
+
+
+def test_c5_o4_an_outside_address_opted_out_everywhere_as_a_user_stays_out_under_the_next_consent(settings, epoch):
+    private, other = "amber@home.example", "kim@customer.example"
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, private, scopes=EVERYWHERE))
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, other))
+    later = consented_again(settings)
+    recognise = recogniser(settings.layout, later, directory([BO]))
+    assert recognise([private, other]) == [private], "the other one's scope leaves others' copies as they are"
+    rules = rules_of(settings, later, directory([BO]), named_elsewhere=lambda: {private})
+    assert rules.hidden.column("address").to_pylist() == [private]
+
+
+OLD_NAME = {"id-amber": ["amber@formerly.example", "/o=org/cn=amber"]}
+
+
+@pytest.mark.parametrize("kind", [Kind.USER, Kind.ADDRESS])
+def test_c5_o4_no_alias_of_somebody_opted_out_everywhere_comes_back_once_she_has_left(settings, epoch, kind):
+    alias = "amber@formerly.example"
+    OptOuts(settings.layout, epoch).add(entry(kind, "amber@contoso.example", scopes=EVERYWHERE))
+    record_memberships(settings.layout, epoch, directory([AMBER, BO], aliases=OLD_NAME), [])
+    assert b"formerly" not in settings.layout.control_ledger.read_bytes()
+    later = consented_again(settings)
+    record_memberships(settings.layout, later, left := directory([BO]), [])
+    assert recogniser(settings.layout, later, left)([alias, "kim@formerly.example"]) == [alias]
+    rules = rules_of(settings, later, left, named_elsewhere=lambda: {alias, "kim@formerly.example"})
+    assert rules.hidden.column("address").to_pylist() == [alias]
+    handed_on = directory([BO], aliases={"id-bo": [alias]})
+    assert recogniser(settings.layout, later, handed_on)([alias]) == [], "whoever has the address now goes by the rules"
+    assert rules_of(settings, later, handed_on).readable_mailboxes == {"id-bo"}
+    assert OptOuts(settings.layout, later).end(kind, "amber@contoso.example", NOW)
+    assert recogniser(settings.layout, later, left) is None
+    assert rules_of(settings, later, left, named_elsewhere=lambda: {alias}).hidden.num_rows == 0
+
+
+def test_c5_an_alias_of_somebody_whose_mailbox_alone_is_left_out_is_not_suppressed(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    record_memberships(settings.layout, epoch, directory([AMBER, BO], aliases=OLD_NAME), [])
+    later = consented_again(settings)
+    assert recogniser(settings.layout, later, directory([BO]))(["amber@formerly.example"]) == []
+
+
+def test_c5_a_control_ledger_from_before_further_names_were_kept_goes_on(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example", scopes=EVERYWHERE))
+    with closing(sqlite3.connect(settings.layout.control_ledger)) as connection, connection:
+        connection.execute("drop table if exists kept_name")
+    reading = directory([AMBER, BO])
+    assert rules_of(settings, epoch, reading).readable_mailboxes == {"id-bo"}
+    record_memberships(settings.layout, epoch, reading, [])
+    assert OptOuts(settings.layout, epoch).end(Kind.USER, "amber@contoso.example", NOW)
+    assert rules_of(settings, epoch, reading).readable_mailboxes == {"id-amber", "id-bo"}
 
 
 def test_c5_without_kept_opt_outs_nothing_is_recognised(settings, epoch):

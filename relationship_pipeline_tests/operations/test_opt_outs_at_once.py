@@ -113,17 +113,20 @@ def test_o2_a_refresh_that_cannot_read_the_mail_still_publishes_without_whoever_
     assert ("ben@contoso.com",) in colleagues
 
 
+def publish_under_a_new_consent(company: Path, folder: Path) -> None:
+    control = ControlLedger(Layout(folder / "data"))
+    control.withdraw(control.current().epoch, now=datetime.now(UTC), source="cli", reason="withdrawn")
+    again = consented(company / "export", folder / "data")
+    assert control.current().state is ConsentState.GRANTED
+    collect_and_publish(again, ["2026-04"])
+
+
 @pytest.mark.parametrize(("kind", "subject"), [("address", NEVER_MET), ("domain", "northwind.example")])
 def test_c5_a_contact_suppressed_under_an_earlier_consent_is_not_brought_back_by_the_crm(
     kind, subject, company, settings, tmp_path
 ):
     succeed("opt-out", kind, subject, **settings)
-    layout = Layout(tmp_path / "data")
-    control = ControlLedger(layout)
-    control.withdraw(control.current().epoch, now=datetime.now(UTC), source="cli", reason="withdrawn")
-    again = consented(company / "export", tmp_path / "data")
-    assert control.current().state is ConsentState.GRANTED
-    collect_and_publish(again, ["2026-04"])
+    publish_under_a_new_consent(company, tmp_path)
     contacts = {address for (address,) in published(tmp_path, CONTACTS)}
     assert "fay@tailspin.example" in contacts
     assert NEVER_MET not in contacts
@@ -131,3 +134,13 @@ def test_c5_a_contact_suppressed_under_an_earlier_consent_is_not_brought_back_by
     domains = published(tmp_path, "select domain from account_kpis")
     assert (("northwind.example",) in domains) == (kind == "address")
     assert "earlier consent, whom they name not being kept: 1" in succeed("opt-out", "list", **settings)
+
+
+def test_c5_o4_a_contact_opted_out_everywhere_as_a_user_is_not_collected_under_the_next_consent(
+    company, settings, tmp_path
+):
+    succeed("opt-out", "user", DORA, "--scope", "everywhere", **settings)
+    publish_under_a_new_consent(company, tmp_path)
+    contacts = published(tmp_path, CONTACTS)
+    assert ("fay@tailspin.example",) in contacts
+    assert (DORA,) not in contacts
