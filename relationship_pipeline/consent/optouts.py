@@ -56,7 +56,9 @@ class OptOuts:
         return epoch_transaction(self.layout.epoch(self.epoch).ledger, read_only=True)
 
     def add(self, entry: OptOut) -> None:
-        """Record an entry; an open one of the same kind and subject is replaced, keeping the time it was made."""
+        """Record an entry; an open one of the same kind and subject, of this epoch or kept from an earlier one, is replaced,
+        keeping the time it was made."""
+        kept = self.kept().match(entry.kind, [entry.subject])
         with self._write() as connection:
             earlier = self._open_entry(connection, entry.kind, entry.subject)
             if earlier is not None:
@@ -64,19 +66,25 @@ class OptOuts:
                     "delete from opt_out where kind = ? and subject = ? and ended_at is null",
                     (entry.kind.value, entry.subject),
                 )
-                entry = replace(entry, made_at=earlier.made_at)
-            connection.execute("insert into opt_out values (?, ?, ?, ?, ?, ?, ?, ?)", _row(entry))
+            if earlier is not None or kept:
+                entry = replace(entry, made_at=(earlier or kept[0]).made_at)
+            _insert(connection, entry)
             if entry.kind in KEPT_KINDS:
                 self._keep(entry)
 
     def end(self, kind: Kind, subject: str, now: datetime) -> bool:
-        """Take an entry back (`opt-in`); returns whether there was one, in this epoch or kept from an earlier one."""
+        """Take an entry back (`opt-in`); returns whether there was one, in this epoch or kept from an earlier one. It stays
+        as ended, so that what was received while it held is not collected (O1)."""
+        kept = self.kept().match(kind, [subject])
         with self._write() as connection:
             ended = connection.execute(
                 "update opt_out set ended_at = ? where kind = ? and subject = ? and ended_at is null",
                 (now.isoformat(), kind.value, subject),
             ).rowcount
-            kept = self._forget(kind, subject) if kind in KEPT_KINDS else 0
+            if kept and not ended:
+                _insert(connection, replace(kept[0], ended_at=now))
+        if kept:  # last: killed before it, this leaves whoever it is out
+            self._forget(kind, subject)
         return bool(ended or kept)
 
     def entries(self) -> list[OptOut]:
@@ -165,14 +173,12 @@ class OptOuts:
                 (digest, entry.kind, scopes_text(entry.scopes), entry.mode, entry.made_at.isoformat(), since),
             )
 
-    def _forget(self, kind: Kind, subject: str) -> int:
-        if not self.layout.optout_key.exists():
-            return 0
+    def _forget(self, kind: Kind, subject: str) -> None:
         digest = _digest(optout_key(self.layout), kind, subject)
-        with self.control.connect() as connection:
+        with self.control.commit_fence(self.epoch, Purpose.DERIVE), self.control.connect() as connection:
             connection.execute(_KEPT_NAME)
             connection.execute("delete from kept_name where entry = ?", (digest,))
-            return connection.execute("delete from kept_opt_out where digest = ?", (digest,)).rowcount
+            connection.execute("delete from kept_opt_out where digest = ?", (digest,))
 
 
 class KeptOptOuts:
@@ -260,6 +266,10 @@ def _fold(connection: sqlite3.Connection, group_id: str, users: set[str], taken_
         "insert into snapshot values (?, ?, ?) on conflict (group_id) do update set last_taken_at = ?",
         (group_id, taken_at, taken_at, taken_at),
     )
+
+
+def _insert(connection: sqlite3.Connection, entry: OptOut) -> None:
+    connection.execute("insert into opt_out values (?, ?, ?, ?, ?, ?, ?, ?)", _row(entry))
 
 
 def _row(entry: OptOut) -> tuple[str | None, ...]:

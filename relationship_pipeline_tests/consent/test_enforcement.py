@@ -333,6 +333,28 @@ def test_c5_o4_an_outside_address_opted_out_everywhere_as_a_user_stays_out_under
     assert rules.hidden.column("address").to_pylist() == [private]
 
 
+@pytest.mark.parametrize("said_again", [False, True])
+def test_o1_c5_what_came_while_she_was_out_under_an_earlier_consent_stays_uncollected_after_the_opt_in(
+    settings, epoch, said_again
+):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    opt_outs = OptOuts(settings.layout, consented_again(settings))
+    back = NOW + timedelta(days=20)
+    if said_again:
+        opt_outs.add(entry(Kind.USER, "amber@contoso.example", made_at=NOW + timedelta(days=10)))
+    assert opt_outs.end(Kind.USER, "amber@contoso.example", back)
+    assert readable(rules_of(settings, opt_outs.epoch, directory([AMBER, BO]), back), "id-amber") == [
+        (None, NOW),
+        (back, None),
+    ]
+    assert not opt_outs.end(Kind.USER, "amber@contoso.example", back), "taken back once"
+
+
+def readable(rules, mailbox: str) -> list[tuple]:
+    """The times of receipt that may be collected from a mailbox."""
+    return [(row["since"], row["until"]) for row in rules.readable.to_pylist() if row["mailbox"] == mailbox]
+
+
 OLD_NAME = {"id-amber": ["amber@formerly.example", "/o=org/cn=amber"]}
 
 
