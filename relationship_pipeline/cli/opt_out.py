@@ -24,6 +24,10 @@ def _opt_outs() -> OptOuts:
     return OptOuts(settings.layout, record.epoch)
 
 
+def _work() -> operations.Work:
+    return operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
+
+
 def _subject(kind: Kind, text: str) -> str:
     """The subject as the ledger holds it. Raises BadInput when it cannot be one."""
     if kind in (Kind.USER, Kind.ADDRESS):
@@ -75,7 +79,9 @@ def _add_command(kind: Kind, metavar: str) -> click.Command:
         if kind is Kind.GROUP and entry.subject not in opt_outs.memberships():
             click.echo("who is a member is read by the next refresh, which applies it: relationship-pipeline refresh")
             return
-        work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
+        work = _work()
+        if kind is Kind.USER and operations.names_nobody(work, entry.subject):
+            click.echo("nobody in the directory that was read last has this address; it holds from when somebody does")
         further = operations.further_addresses(work, entry.subject) if Scope.EVERYWHERE in scopes else 0
         if further:
             click.echo(f"and with it {further} more that the CRM lists for the same person")
@@ -127,7 +133,7 @@ def list_(as_json: bool) -> None:
 @click.argument("subject")
 def opt_in(kind: str, subject: str) -> None:
     """Take an opt-out back: collection starts again from now on."""
-    if not _opt_outs().end(Kind(kind), _subject(Kind(kind), subject), datetime.now(UTC)):
+    if not operations.take_back_opt_out(_work(), Kind(kind), _subject(Kind(kind), subject)):
         raise BadInput(f"no {kind} opt-out of that name is in force; `relationship-pipeline opt-out list` shows them")
     click.echo(f"{kind} opted in again")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.consent.optouts import KeptOptOuts, OptOuts
 from relationship_pipeline.domain.addresses import normalize_address
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import (
@@ -106,22 +106,34 @@ def record_memberships(layout: Layout, epoch: str, directory: Directory, group_i
 
 
 def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
-    """Keep, as hashes, all addresses of users who are opted out everywhere: none of them may come back as somebody
-    outside once the directory no longer has it (O4, C5)."""
+    """Remember for whom of the directory entries by hand hold, so that they do whatever becomes of an address (O2); and of
+    users who are opted out everywhere all addresses, none of which may come back as somebody outside once the directory
+    no longer has it (O4). As hashes, for later consents too (C5)."""
     opt_outs = OptOuts(layout, epoch)
     kept = opt_outs.kept()
     if not len(kept):
         return
     users = _member_users(directory)
     owners = _owners(users, directory)
+    held: dict[str, set[str]] = defaultdict(set)
     names: dict[str, set[str]] = defaultdict(set)
     for user in users:
         own = [address for address in user.addresses if owners[address] == user.user_id]
-        for kind in (Kind.USER, Kind.ADDRESS):
-            for entry in kept.match(kind, own):
-                if Scope.EVERYWHERE in entry.scopes and (digest := kept.digest(kind, entry.subject)):
-                    names[digest].update(user.addresses)
-    opt_outs.hold(kept, names)
+        entries = {
+            kept.digest(kind, entry.subject): entry
+            for kind in (Kind.USER, Kind.ADDRESS)
+            for entry in kept.match(kind, own)
+        }
+        for digest, entry in (entries | kept.known_by(user.user_id)).items():
+            held[digest].add(user.user_id)
+            if Scope.EVERYWHERE in entry.scopes:
+                names[digest].update(own)
+    opt_outs.hold(kept, held, names)
+
+
+def bearer_of(directory: Directory, address: str) -> str | None:
+    """The member of the directory for whom an address stands, by user id."""
+    return _owners(_member_users(directory), directory).get(address)
 
 
 def read_rules(
@@ -150,9 +162,14 @@ def read_rules(
     _require_snapshots(entries, settings, opt_outs.scope_groups(), memberships)
     users = _member_users(directory)
     by_hand = [entry for entry in entries if entry.kind is not Kind.GROUP]
-    by_hand += _kept(opt_outs, users, by_hand, named_elsewhere)
+    kept = opt_outs.kept()
+    by_hand += _kept(kept, users, by_hand, named_elsewhere)
     by_hand += _from_csv(layout.inbox_opt_outs)
     concerned = _entries_by_user(users, by_hand, [e for e in entries if e.kind is Kind.GROUP], memberships)
+    for user in users:
+        concerned[user.user_id] += [(entry, [ALWAYS]) for entry in kept.known_by(user.user_id).values()]
+    for user_id, intervals in opt_outs.held_before().items():
+        concerned[user_id].append((_taken_back(), intervals))
     if settings.opt_out.attribute is not None:
         for user in users:
             if (user.row["opt_out_attribute"] or "").strip().lower() == OPT_OUT_VALUE:
@@ -160,7 +177,7 @@ def read_rules(
     record = ControlLedger(layout).record_of(epoch)
     consented_at = record.granted_at if record else None
     standings = {
-        user.user_id: standing(concerned[user.user_id], now, consented_at) if user.user_id in concerned else FREE
+        user.user_id: standing(found, now, consented_at) if (found := concerned.get(user.user_id)) else FREE
         for user in users
     }
     in_role_scope = _role_scope(users, settings, opt_outs.scope_groups(), memberships, role_holders)
@@ -230,14 +247,13 @@ def _require_snapshots(
 
 
 def _kept(
-    opt_outs: OptOuts,
+    kept: KeptOptOuts,
     users: Iterable[_User],
     known: Iterable[OptOut],
     named_elsewhere: Callable[[], Collection[str]],
 ) -> list[OptOut]:
     """Entries of earlier epochs that the addresses of the directory and the CRM bring back, unless this epoch's ledger
     has them."""
-    kept = opt_outs.kept()
     if not len(kept):
         return []
     ours = {address for user in users for address in user.addresses}
@@ -314,6 +330,11 @@ def _since(text: str) -> datetime | None:
 
 def _attribute_entry() -> OptOut:
     return OptOut(Kind.USER, "", DEFAULT_SCOPES, Mode.ERASE, _LONG_AGO, source="directory attribute")
+
+
+def _taken_back() -> OptOut:
+    """Stands for entries by hand that were in force at times and no longer are."""
+    return OptOut(Kind.GROUP, "", DEFAULT_SCOPES, Mode.FUTURE_ONLY, _LONG_AGO, source="taken back")
 
 
 _Concerned = defaultdict[str, list[tuple[OptOut, list[Interval]]]]

@@ -18,13 +18,16 @@ from datetime import UTC, datetime
 from relationship_pipeline.consent.epoch_ledger import epoch_transaction
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import Purpose
-from relationship_pipeline.domain.optout import Interval, Kind, Mode, OptOut, parse_scopes, scopes_text
+from relationship_pipeline.domain.optout import Interval, Kind, Mode, OptOut, Scope, parse_scopes, scopes_text
 from relationship_pipeline.durable import put_bytes
 from relationship_pipeline.errors import Refused
 from relationship_pipeline.layout import Layout
 
 KEPT_KINDS = frozenset({Kind.USER, Kind.ADDRESS, Kind.DOMAIN})
 """C5: what a person or administrator did by hand about people; group ids are settings of one consent."""
+
+_HELD = "held by "
+"""Memberships under this and an entry's digest: the users for whom the entry held, whatever their addresses became."""
 
 _KEPT_NAME = """create table if not exists kept_name (
     digest text not null,
@@ -72,20 +75,30 @@ class OptOuts:
             if entry.kind in KEPT_KINDS:
                 self._keep(entry)
 
-    def end(self, kind: Kind, subject: str, now: datetime) -> bool:
-        """Take an entry back (`opt-in`); returns whether there was one, in this epoch or kept from an earlier one. It stays
-        as ended, so that what was received while it held is not collected (O1)."""
-        kept = self.kept().match(kind, [subject])
+    def end(self, kind: Kind, subject: str, now: datetime, bearer: str | None = None) -> bool:
+        """Take an entry back (`opt-in`); returns whether there was one, in this epoch or kept from an earlier one. Where
+        none has that name, those go that hold for `bearer`, the user who has the address now. It stays as ended, so that
+        what was received while it held is not collected (O1)."""
+        kept = self.kept()
+        found = {kept.digest(kind, one.subject): one for one in kept.match(kind, [subject])}
         with self._write() as connection:
-            ended = connection.execute(
+            is_open = self._open_entry(connection, kind, subject) is not None
+            if bearer is not None and not found and not is_open:
+                known = kept.known_by(bearer).items()
+                found = {digest: replace(one, subject=subject) for digest, one in known if one.kind is kind}
+            names = {kept.digest(kind, one): one for one in _open_subjects(connection, kind)}
+            for digest, one in found.items():
+                if digest not in names:
+                    _insert(connection, replace(one, ended_at=now))
+                _end_holding(connection, digest, one, now)
+            ended = {subject} | {names[digest] for digest in found if digest in names}
+            connection.executemany(
                 "update opt_out set ended_at = ? where kind = ? and subject = ? and ended_at is null",
-                (now.isoformat(), kind.value, subject),
-            ).rowcount
-            if kept and not ended:
-                _insert(connection, replace(kept[0], ended_at=now))
-        if kept:  # last: killed before it, this leaves whoever it is out
-            self._forget(kind, subject)
-        return bool(ended or kept)
+                [(now.isoformat(), kind.value, one) for one in ended],
+            )
+        for digest in found:  # last: killed before it, this leaves whoever it is out
+            self._forget(digest)
+        return is_open or bool(found)
 
     def entries(self) -> list[OptOut]:
         """All entries of the epoch, taken-back ones included, oldest first. Raises Refused when unreadable."""
@@ -101,14 +114,38 @@ class OptOuts:
             names = connection.execute("select digest, entry from kept_name").fetchall()
         return KeptOptOuts(optout_key(self.layout) if rows else b"", {str(row[0]): row for row in rows}, names)
 
-    def hold(self, kept: KeptOptOuts, names: Mapping[str, Collection[str]]) -> None:
-        """Keep by what else entries are known: digest of the entry -> names, of which hashes are kept too (C5)."""
-        new = [pair for entry, more in names.items() for pair in kept.unknown(entry, more)]
-        if not new:
-            return
-        with self.control.commit_fence(self.epoch, Purpose.DERIVE), self.control.connect() as connection:
-            connection.execute(_KEPT_NAME)
-            connection.executemany("insert or ignore into kept_name values (?, ?)", new)
+    def hold(
+        self, kept: KeptOptOuts, users: Mapping[str, Collection[str]], names: Mapping[str, Collection[str]]
+    ) -> None:
+        """Remember for whom of the directory kept entries hold: digest of the entry -> user ids, and the further names
+        under which it is to be known. Of both hashes are kept (C5)."""
+        new = [pair for more in (users, names) for entry, known in more.items() for pair in kept.unknown(entry, known)]
+        if new:
+            with self.control.commit_fence(self.epoch, Purpose.DERIVE), self.control.connect() as connection:
+                connection.execute(_KEPT_NAME)
+                connection.executemany("insert or ignore into kept_name values (?, ?)", new)
+        held = {(_HELD + entry, user_id) for entry, user_ids in users.items() for user_id in user_ids}
+        with self._read() as connection:
+            held -= set(connection.execute("select group_id, user_id from membership where ends_at is null"))
+        if held:
+            since = {_HELD + entry: kept.since(entry).isoformat() for entry in users}
+            with self._write() as connection:
+                connection.executemany(
+                    "insert into membership values (?, ?, ?, null)",
+                    [(group, user_id, since[group]) for group, user_id in sorted(held)],
+                )
+
+    def held_before(self) -> dict[str, list[Interval]]:
+        """User id -> when entries held for them that were taken back since."""
+        found: dict[str, list[Interval]] = {}
+        with self._read() as connection:
+            rows = connection.execute(
+                "select user_id, starts_at, ends_at from membership where group_id glob ? and ends_at is not null",
+                (f"{_HELD}*",),
+            )
+            for user_id, starts_at, ends_at in rows:
+                found.setdefault(user_id, []).append(Interval(_instant(starts_at), _instant(ends_at)))
+        return found
 
     def add_scope_group(self, group_id: str) -> None:
         """O3: collect only from members of this group (and of the others named)."""
@@ -137,7 +174,8 @@ class OptOuts:
             found: dict[str, dict[str, list[Interval]]] = {
                 row[0]: {} for row in connection.execute("select group_id from snapshot")
             }
-            for group_id, user_id, starts_at, ends_at in connection.execute("select * from membership"):
+            rows = connection.execute("select * from membership where group_id not glob ?", (f"{_HELD}*",))
+            for group_id, user_id, starts_at, ends_at in rows:
                 found[group_id].setdefault(user_id, []).append(Interval(_instant(starts_at), _instant(ends_at)))
         return found
 
@@ -173,8 +211,7 @@ class OptOuts:
                 (digest, entry.kind, scopes_text(entry.scopes), entry.mode, entry.made_at.isoformat(), since),
             )
 
-    def _forget(self, kind: Kind, subject: str) -> None:
-        digest = _digest(optout_key(self.layout), kind, subject)
+    def _forget(self, digest: str) -> None:
         with self.control.commit_fence(self.epoch, Purpose.DERIVE), self.control.connect() as connection:
             connection.execute(_KEPT_NAME)
             connection.execute("delete from kept_name where entry = ?", (digest,))
@@ -199,12 +236,17 @@ class KeptOptOuts:
         """The entries of this kind whose subject is among these, with the subject in clear."""
         if kind.value not in self._kinds:
             return []
-        return [self._in_clear(digest, subject) for subject in subjects if (digest := self.digest(kind, subject))]
+        digests = ((self.digest(kind, subject), subject) for subject in subjects)
+        return [self._in_clear(digest, subject) for digest, subject in digests if digest in self._rows]
 
-    def digest(self, kind: Kind, subject: str) -> str | None:
-        """The digest of the entry of this kind and subject, None where there is none."""
-        digest = _digest(self._key, kind, subject)
-        return digest if digest in self._rows else None
+    def digest(self, kind: Kind, subject: str) -> str:
+        """What stands for an entry of this kind and subject."""
+        return _digest(self._key, kind, subject)
+
+    def since(self, digest: str) -> datetime:
+        """When an entry began."""
+        entry = self._in_clear(digest, "")
+        return entry.since or entry.made_at
 
     def known_by(self, name: str) -> dict[str, OptOut]:
         """By digest, the entries that are known by this name too; their own subject is not kept, so the name stands as
@@ -266,6 +308,19 @@ def _fold(connection: sqlite3.Connection, group_id: str, users: set[str], taken_
         "insert into snapshot values (?, ?, ?) on conflict (group_id) do update set last_taken_at = ?",
         (group_id, taken_at, taken_at, taken_at),
     )
+
+
+def _open_subjects(connection: sqlite3.Connection, kind: Kind) -> list[str]:
+    rows = connection.execute("select subject from opt_out where kind = ? and ended_at is null", (kind.value,))
+    return [row[0] for row in rows]
+
+
+def _end_holding(connection: sqlite3.Connection, digest: str, entry: OptOut, now: datetime) -> None:
+    if entry.scopes & {Scope.MAILBOX, Scope.EVERYWHERE}:
+        query = "update membership set ends_at = ? where group_id = ? and ends_at is null"
+        connection.execute(query, (now.isoformat(), _HELD + digest))
+    else:  # their mailbox was read all the while
+        connection.execute("delete from membership where group_id = ? and ends_at is null", (_HELD + digest,))
 
 
 def _insert(connection: sqlite3.Connection, entry: OptOut) -> None:

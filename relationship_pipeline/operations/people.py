@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from relationship_pipeline.consent.enforcement import hold_users
+from relationship_pipeline.consent.enforcement import bearer_of, hold_users
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
+from relationship_pipeline.domain.optout import Kind
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.operations.collection import persons_of_crm, rules_now
@@ -70,6 +71,27 @@ def apply_opt_outs(work: Work) -> bool:
         work.report("what opt-outs say must go was erased")
     build_everything(work)
     return erased
+
+
+@within_epoch
+def names_nobody(work: Work, address: str) -> bool:
+    """Whether the directory was read and no member of it has this address."""
+    _, directory = _held(work)
+    return directory is not None and bearer_of(directory, address) is None
+
+
+@within_epoch
+def take_back_opt_out(work: Work, kind: Kind, subject: str) -> bool:
+    """Opt somebody in again; whether there was an entry of that name, or one that holds for whoever has the address now."""
+    from relationship_pipeline.consent.optouts import OptOuts
+
+    record = work.ledger.require(Purpose.DERIVE)
+    try:
+        _, directory = _held(work)
+    except BadLake:
+        directory = None  # by name it goes without
+    bearer = bearer_of(directory, subject) if directory is not None else None
+    return OptOuts(work.settings.layout, record.epoch).end(kind, subject, datetime.now(UTC), bearer)
 
 
 @within_epoch

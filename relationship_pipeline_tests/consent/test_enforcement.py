@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from relationship_pipeline.consent.enforcement import (
+    bearer_of,
     groups_needed,
     read_rules,
     recogniser,
@@ -353,6 +354,76 @@ def test_o1_c5_what_came_while_she_was_out_under_an_earlier_consent_stays_uncoll
 def readable(rules, mailbox: str) -> list[tuple]:
     """The times of receipt that may be collected from a mailbox."""
     return [(row["since"], row["until"]) for row in rules.readable.to_pylist() if row["mailbox"] == mailbox]
+
+
+RENAMED = user("amber", primary_address="a.jones@contoso.example", user_principal_name="a.jones@contoso.example")
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("kind", [Kind.USER, Kind.ADDRESS])
+def test_o2_c5_whoever_opted_out_stays_out_under_a_new_name_also_after_a_new_consent(settings, epoch, kind, again):
+    OptOuts(settings.layout, epoch).add(entry(kind, "amber@contoso.example"))
+    record_memberships(settings.layout, epoch, directory([AMBER, BO]), [])
+    if again:
+        epoch = consented_again(settings)
+    reading = directory([RENAMED, BO])
+    record_memberships(settings.layout, epoch, reading, [])
+    rules = rules_of(settings, epoch, reading)
+    assert rules.readable_mailboxes == {"id-bo"}
+    assert rules.erase_due == {"id-amber": kind is Kind.ADDRESS}
+    assert people(rules)["a.jones@contoso.example"]["may_introduce"] is False
+    assert b"id-amber" not in settings.layout.control_ledger.read_bytes()
+
+
+def test_c5_o2_an_opt_out_that_only_a_later_consents_directory_matches_holds_from_then_under_any_name(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    later = consented_again(settings)
+    for reading in (directory([AMBER, BO]), directory([RENAMED, BO])):
+        record_memberships(settings.layout, later, reading, [])
+        assert rules_of(settings, later, reading).readable_mailboxes == {"id-bo"}
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("name", ["amber@contoso.example", "a.jones@contoso.example"])
+def test_o1_o2_an_opt_in_by_the_old_or_the_new_address_takes_back_all_of_the_entry(settings, epoch, name, again):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    record_memberships(settings.layout, epoch, directory([AMBER, BO]), [])
+    epoch = consented_again(settings) if again else epoch
+    reading, back = directory([RENAMED, BO]), NOW + timedelta(days=20)
+    record_memberships(settings.layout, epoch, reading, [])
+    opt_outs = OptOuts(settings.layout, epoch)
+    assert opt_outs.end(Kind.USER, name, back, bearer_of(reading, name))
+    assert len(opt_outs.kept()) == 0
+    assert not [one for one in opt_outs.entries() if one.ended_at is None]
+    for later in (reading, directory([user("amber", primary_address="third@contoso.example"), BO])):
+        record_memberships(settings.layout, epoch, later, [])
+        rules = rules_of(settings, epoch, later, back)
+        assert readable(rules, "id-amber") == [(None, NOW), (back, None)], "what came meanwhile stays uncollected"
+        assert not rules.erase_due
+
+
+def test_o4_nothing_is_lost_after_the_opt_in_of_somebody_who_was_only_no_introducer(settings, epoch):
+    opt_outs = OptOuts(settings.layout, epoch)
+    opt_outs.add(entry(Kind.USER, "amber@contoso.example", scopes=frozenset({Scope.INTRODUCER})))
+    record_memberships(settings.layout, epoch, directory([AMBER]), [])
+    record_memberships(settings.layout, epoch, renamed := directory([RENAMED]), [])
+    assert not people(rules_of(settings, epoch, renamed))["a.jones@contoso.example"]["may_introduce"]
+    opt_outs.end(Kind.USER, "amber@contoso.example", back := NOW + timedelta(days=20))
+    rules = rules_of(settings, epoch, renamed, back)
+    assert readable(rules, "id-amber") == [(None, None)]
+    assert people(rules)["a.jones@contoso.example"]["may_introduce"]
+
+
+def test_n2_o2_an_entry_holds_on_for_the_one_user_whom_its_address_stands_for(settings, epoch):
+    """An administrator's second account has the mail address of the first."""
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "bo@contoso.example"))
+    second = user("adm-bo", primary_address="bo@contoso.example")
+    reading = directory([BO, second])
+    given = [row for row in reading.addresses.to_pylist() if row["user_id"] == "id-bo"]
+    reading = replace(reading, addresses=pa.Table.from_pylist(given, schema=reading.addresses.schema))
+    record_memberships(settings.layout, epoch, reading, [])
+    apart = directory([user("bo", primary_address="b@contoso.example", user_principal_name=None), user("adm-bo")])
+    assert rules_of(settings, epoch, apart).readable_mailboxes == {"id-adm-bo"}
 
 
 OLD_NAME = {"id-amber": ["amber@formerly.example", "/o=org/cn=amber"]}

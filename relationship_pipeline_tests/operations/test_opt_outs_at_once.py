@@ -15,8 +15,9 @@ import pytest
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentState
 from relationship_pipeline.layout import Layout
+from relationship_pipeline_tests import factories
 from relationship_pipeline_tests.command import refuse, succeed
-from relationship_pipeline_tests.end_to_end.small_company import environment, write_company
+from relationship_pipeline_tests.end_to_end.small_company import COLLEAGUES, environment, write_company
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented
 
 pytestmark = pytest.mark.xdist_group("opt-outs at once")  # the company is made once
@@ -57,6 +58,30 @@ def test_k5_whoever_opts_out_is_no_introducer_any_more_when_the_command_returns(
     said = succeed("opt-out", "user", ADA, *options, **settings)
     assert (ADA,) not in published(tmp_path, INTRODUCERS)
     assert ("what was collected is gone" in said) == (not options)
+
+
+def test_o2_the_opt_out_is_for_the_person_whatever_the_address_becomes_and_so_is_the_opt_in(settings, tmp_path):
+    said = succeed("opt-out", "user", ADA, **settings)
+    assert "nobody in the directory" not in said
+    renamed = "ada.jones@contoso.com"
+    shutil.copytree(settings["RELATIONSHIP_DATA_CONNECT_DIR"], tmp_path / "export")
+    settings = environment(tmp_path)
+    users = [factories.user(address) for address in COLLEAGUES]
+    users[0] |= {"mail": renamed, "userPrincipalName": renamed, "proxyAddresses": [f"SMTP:{renamed}"]}
+    shutil.rmtree(tmp_path / "export" / "User_v1")
+    factories.write_export(tmp_path / "export", User_v1=users)
+    succeed("refresh", **settings)
+    introducers = set(published(tmp_path, INTRODUCERS))
+    assert introducers
+    assert not introducers & {(ADA,), (renamed,)}
+    assert "opted in again" in succeed("opt-in", "user", renamed, **settings)
+    assert "nobody is opted out" in succeed("opt-out", "list", **settings)
+
+
+def test_o2_an_opt_out_that_names_nobody_in_the_directory_is_recorded_and_says_so(settings):
+    said = succeed("opt-out", "user", "nobody@contoso.com", **settings)
+    assert "nobody in the directory that was read last has this address" in said
+    assert "nobody@contoso.com" in succeed("opt-out", "list", **settings)
 
 
 def test_o6_a_contact_that_only_the_crm_names_is_suppressed_when_the_command_returns(settings, tmp_path):
