@@ -8,6 +8,7 @@ import click
 
 from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
+from relationship_pipeline.consent.enforcement import CSV
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import KEPT_KINDS, OptOuts
 from relationship_pipeline.domain.addresses import normalize_address, normalize_domain
@@ -133,9 +134,18 @@ def list_(as_json: bool) -> None:
 @click.argument("subject")
 def opt_in(kind: str, subject: str) -> None:
     """Take an opt-out back: collection starts again from now on."""
-    if not operations.take_back_opt_out(_work(), Kind(kind), _subject(Kind(kind), subject)):
+    others = operations.take_back_opt_out(_work(), Kind(kind), _subject(Kind(kind), subject))
+    if others is None:
         raise BadInput(f"no {kind} opt-out of that name is in force; `relationship-pipeline opt-out list` shows them")
-    click.echo(f"{kind} opted in again")
+    click.echo(f"{kind} opt-out taken back" if others else f"{kind} opted in again")
+    for other in others:
+        if other.source == CSV:
+            click.echo(f"still left out by a line of {CSV}: remove it there")
+            continue
+        click.echo(
+            f"still left out, scope {scopes_text(other.scopes)}, by an opt-out of the {other.kind.value}; to lift it: "
+            f"relationship-pipeline opt-in {other.kind.value} {other.subject}"
+        )
 
 
 @click.group()

@@ -11,7 +11,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 OPT_OUT_VALUE = "out"
 """O2: what the directory attribute holds when its owner opts out."""
+
+CSV = "inbox/opt_outs.csv"
+"""O2: the source of entries that are lines of that file."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,18 @@ def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
 def bearer_of(directory: Directory, address: str) -> str | None:
     """The member of the directory for whom an address stands, by user id."""
     return _owners(_member_users(directory), directory).get(address)
+
+
+def out_by_hand(layout: Layout, epoch: str, directory: Directory | None, address: str) -> list[OptOut]:
+    """The entries in force that leave this address out, or the user who has it: by `opt-out`, under this consent or an
+    earlier one, or by `inbox/opt_outs.csv`."""
+    kept = OptOuts(layout, epoch).kept()
+    found = kept.match(Kind.USER, [address]) + kept.match(Kind.ADDRESS, [address])
+    if directory is not None and (bearer := bearer_of(directory, address)):
+        found += [replace(entry, subject=address) for entry in kept.known_by(bearer).values()]
+    found += kept.match(Kind.DOMAIN, _parents(address))
+    found += [entry for entry in _from_csv(layout.inbox_opt_outs) if entry.subject == address]
+    return list({(entry.kind, entry.subject, entry.source): entry for entry in found}.values())
 
 
 def read_rules(
@@ -312,9 +327,7 @@ def _from_csv(path: Path) -> list[OptOut]:
             since = _since(row.get("since") or "")
         except ValueError:
             raise BadInput(f"inbox/opt_outs.csv line {line}: since is not a date like 2026-03-31") from None
-        entries.append(
-            OptOut(Kind.USER, address, DEFAULT_SCOPES, Mode.ERASE, since or _LONG_AGO, since, source="opt_outs.csv")
-        )
+        entries.append(OptOut(Kind.USER, address, DEFAULT_SCOPES, Mode.ERASE, since or _LONG_AGO, since, source=CSV))
     return entries
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from relationship_pipeline.consent.enforcement import bearer_of, hold_users
+from relationship_pipeline.consent.enforcement import bearer_of, hold_users, out_by_hand
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
-from relationship_pipeline.domain.optout import Kind
+from relationship_pipeline.domain.optout import Kind, OptOut
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.operations.collection import persons_of_crm, rules_now
@@ -81,17 +81,20 @@ def names_nobody(work: Work, address: str) -> bool:
 
 
 @within_epoch
-def take_back_opt_out(work: Work, kind: Kind, subject: str) -> bool:
-    """Opt somebody in again; whether there was an entry of that name, or one that holds for whoever has the address now."""
+def take_back_opt_out(work: Work, kind: Kind, subject: str) -> list[OptOut] | None:
+    """Opt somebody in again; returns what else leaves the same address out. None where there was no entry of that name,
+    and none that holds for whoever has the address now."""
     from relationship_pipeline.consent.optouts import OptOuts
 
-    record = work.ledger.require(Purpose.DERIVE)
+    layout, epoch = work.settings.layout, work.ledger.require(Purpose.DERIVE).epoch
     try:
         _, directory = _held(work)
     except BadLake:
         directory = None  # by name it goes without
     bearer = bearer_of(directory, subject) if directory is not None else None
-    return OptOuts(work.settings.layout, record.epoch).end(kind, subject, datetime.now(UTC), bearer)
+    if not OptOuts(layout, epoch).end(kind, subject, datetime.now(UTC), bearer):
+        return None
+    return out_by_hand(layout, epoch, directory, subject) if kind in (Kind.USER, Kind.ADDRESS) else []
 
 
 @within_epoch

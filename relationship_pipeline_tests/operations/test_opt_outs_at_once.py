@@ -84,6 +84,23 @@ def test_o2_an_opt_out_that_names_nobody_in_the_directory_is_recorded_and_says_s
     assert "nobody@contoso.com" in succeed("opt-out", "list", **settings)
 
 
+def test_o4_an_opt_in_says_what_else_leaves_the_person_out_and_how_to_lift_it(settings, tmp_path):
+    """Erasing everywhere makes two entries: for the person, and for the address in everybody's copies."""
+    assert "COMPLETED" in succeed("erase", "person", ADA, "--scope", "everywhere", **settings)
+    inbox = tmp_path / "data" / "inbox" / "opt_outs.csv"
+    inbox.write_text(f"address,since\n{ADA},\n")
+    said = succeed("opt-in", "user", ADA, **settings)
+    assert "opted in again" not in said
+    assert (
+        f"scope everywhere, by an opt-out of the address; to lift it: relationship-pipeline opt-in address {ADA}"
+        in said
+    )
+    assert "still left out by a line of inbox/opt_outs.csv" in said
+    inbox.unlink()
+    assert succeed("opt-in", "address", ADA, **settings) == "address opted in again\n"
+    assert "nobody is opted out" in succeed("opt-out", "list", **settings)
+
+
 def test_o6_a_contact_that_only_the_crm_names_is_suppressed_when_the_command_returns(settings, tmp_path):
     assert (NEVER_MET,) in published(tmp_path, CONTACTS)
     assert "nothing that was collected had to go" in succeed("opt-out", "address", NEVER_MET, **settings)
