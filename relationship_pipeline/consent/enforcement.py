@@ -45,8 +45,9 @@ if TYPE_CHECKING:
 OPT_OUT_VALUE = "out"
 """O2: what the directory attribute holds when its owner opts out."""
 
-CSV = "inbox/opt_outs.csv"
-"""O2: the source of entries that are lines of that file."""
+CSV, ATTRIBUTE = "inbox/opt_outs.csv", "directory attribute"
+"""O2: the ways to opt out by a value that stands somewhere: source of such entries, and the group that those count as a
+member of for whom it stands."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,37 @@ def groups_needed(layout: Layout, epoch: str, settings: Settings) -> list[str]:
 
 
 def record_memberships(layout: Layout, epoch: str, directory: Directory, group_ids: Iterable[str]) -> None:
-    """Store what this reading of the directory says about the groups that it was asked for (O1), and whom it shows to be
-    opted out by hand."""
+    """Store what this reading of the directory says about the groups that it was asked for, and whom it shows to be opted
+    out by hand (O1)."""
     members: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
     for row in directory.group_members.to_pylist():
         if row["group_id"] in members:
             members[row["group_id"]].add(row["user_id"])
     OptOuts(layout, epoch).record_snapshot(members, directory.read_at)
     hold_users(layout, epoch, directory)
+    _record_values(layout, epoch, directory)
+
+
+def _record_values(layout: Layout, epoch: str, directory: Directory) -> None:
+    """Fold who is opted out by a line of the file or by the attribute as if either were a group: once the value is taken
+    away it is known when it stood (O1). Whoever is not listed now keeps what they had."""
+    opt_outs = OptOuts(layout, epoch)
+    lines = _from_csv(layout.inbox_opt_outs)
+    kept = opt_outs.kept(create=bool(lines))
+    users = _member_users(directory)
+    named = _named_by(users, [line for line in lines if line.is_active(directory.read_at)], kept)
+    since = {
+        user_id: min(line.since for line in mine if line.since)
+        for user_id, mine in named.items()
+        if any(line.since for line in mine)
+    }
+    listed = set(directory.users.column("user_id").to_pylist())
+    memberships = opt_outs.memberships()
+    for way, out in ((CSV, set(named)), (ATTRIBUTE, {user.user_id for user in users if _says_out(user)})):
+        before = memberships.get(way, {}).items()
+        unlisted = {user_id for user_id, spans in before if any(span.end is None for span in spans)} - listed
+        opt_outs.record_snapshot({way: out | unlisted}, directory.read_at, since if way == CSV else {})
+    opt_outs.drop_names([kept.digest(CSV, line.subject) for line in lines])
 
 
 def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
@@ -113,9 +137,11 @@ def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
     users who are opted out everywhere all addresses, none of which may come back as somebody outside once the directory
     no longer has it (O4). As hashes, for later consents too (C5)."""
     opt_outs = OptOuts(layout, epoch)
-    kept = opt_outs.kept()
-    if not len(kept):
+    lines = _from_csv(layout.inbox_opt_outs)
+    kept = opt_outs.kept(create=bool(lines))
+    if not len(kept) and not lines:
         return
+    in_file = {line.subject for line in lines}
     users = _member_users(directory)
     owners = _owners(users, directory)
     held: dict[str, set[str]] = defaultdict(set)
@@ -131,6 +157,8 @@ def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
             held[digest].add(user.user_id)
             if Scope.EVERYWHERE in entry.scopes:
                 names[digest].update(own)
+        for address in in_file.intersection(own):
+            names[kept.digest(CSV, address)].add(user.user_id)
     opt_outs.hold(kept, held, names)
 
 
@@ -179,15 +207,17 @@ def read_rules(
     by_hand = [entry for entry in entries if entry.kind is not Kind.GROUP]
     kept = opt_outs.kept()
     by_hand += _kept(kept, users, by_hand, named_elsewhere)
-    by_hand += _from_csv(layout.inbox_opt_outs)
-    concerned = _entries_by_user(users, by_hand, [e for e in entries if e.kind is Kind.GROUP], memberships)
+    groups = [entry for entry in entries if entry.kind is Kind.GROUP] + [_by_value(way) for way in (CSV, ATTRIBUTE)]
+    concerned = _entries_by_user(users, by_hand, groups, memberships)
+    for user_id, lines in _named_by(users, _from_csv(layout.inbox_opt_outs), kept).items():
+        concerned[user_id] += [(line, [ALWAYS]) for line in lines]
     for user in users:
         concerned[user.user_id] += [(entry, [ALWAYS]) for entry in kept.known_by(user.user_id).values()]
     for user_id, intervals in opt_outs.held_before().items():
-        concerned[user_id].append((_taken_back(), intervals))
+        concerned[user_id].append((_by_value("taken back"), intervals))
     if settings.opt_out.attribute is not None:
         for user in users:
-            if (user.row["opt_out_attribute"] or "").strip().lower() == OPT_OUT_VALUE:
+            if _says_out(user):
                 concerned[user.user_id].append((_attribute_entry(), [ALWAYS]))
     record = ControlLedger(layout).record_of(epoch)
     consented_at = record.granted_at if record else None
@@ -341,13 +371,33 @@ def _since(text: str) -> datetime | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+def _named_by(users: Iterable[_User], lines: Iterable[OptOut], kept: KeptOptOuts) -> dict[str, list[OptOut]]:
+    """The lines of the file that hold for each user: by an address, or by one that was theirs when it was read (O2)."""
+    by_address: dict[str, list[OptOut]] = defaultdict(list)
+    by_digest: dict[str, list[OptOut]] = defaultdict(list)
+    for line in lines:
+        by_address[line.subject].append(line)
+        by_digest[kept.digest(CSV, line.subject)].append(line)
+    named = {}
+    for user in users if by_address else ():
+        mine = [line for address in user.addresses for line in by_address.get(address, ())]
+        mine += [line for digest in kept.digests_of(user.user_id) for line in by_digest.get(digest, ())]
+        if mine:
+            named[user.user_id] = mine
+    return named
+
+
+def _says_out(user: _User) -> bool:
+    return (user.row["opt_out_attribute"] or "").strip().lower() == OPT_OUT_VALUE
+
+
 def _attribute_entry() -> OptOut:
-    return OptOut(Kind.USER, "", DEFAULT_SCOPES, Mode.ERASE, _LONG_AGO, source="directory attribute")
+    return OptOut(Kind.USER, "", DEFAULT_SCOPES, Mode.ERASE, _LONG_AGO, source=ATTRIBUTE)
 
 
-def _taken_back() -> OptOut:
-    """Stands for entries by hand that were in force at times and no longer are."""
-    return OptOut(Kind.GROUP, "", DEFAULT_SCOPES, Mode.FUTURE_ONLY, _LONG_AGO, source="taken back")
+def _by_value(way: str) -> OptOut:
+    """Stands for opt-outs by hand whose times are kept as memberships: what came while they held is not collected."""
+    return OptOut(Kind.GROUP, way, DEFAULT_SCOPES, Mode.FUTURE_ONLY, _LONG_AGO, source=way)
 
 
 _Concerned = defaultdict[str, list[tuple[OptOut, list[Interval]]]]

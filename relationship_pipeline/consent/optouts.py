@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from relationship_pipeline.consent.epoch_ledger import epoch_transaction
 from relationship_pipeline.consent.ledger import ControlLedger
@@ -106,13 +107,15 @@ class OptOuts:
             rows = connection.execute("select * from opt_out order by rowid").fetchall()
         return [_entry(row) for row in rows]
 
-    def kept(self) -> KeptOptOuts:
-        """What was opted out by hand, in this epoch or before it, as hashes."""
+    def kept(self, *, create: bool = False) -> KeptOptOuts:
+        """What was opted out by hand, in this epoch or before it, as hashes. `create`: with a key even where none are."""
         with self.control.connect() as connection:
             connection.execute(_KEPT_NAME)
             rows = connection.execute("select digest, kind, scopes, mode, made_at, since from kept_opt_out").fetchall()
             names = connection.execute("select digest, entry from kept_name").fetchall()
-        return KeptOptOuts(optout_key(self.layout) if rows else b"", {str(row[0]): row for row in rows}, names)
+        stand = bool(rows or names)
+        key = optout_key(self.layout, create=not stand) if stand or create else b""
+        return KeptOptOuts(key, {str(row[0]): row for row in rows}, names)
 
     def hold(
         self, kept: KeptOptOuts, users: Mapping[str, Collection[str]], names: Mapping[str, Collection[str]]
@@ -134,6 +137,14 @@ class OptOuts:
                     "insert into membership values (?, ?, ?, null)",
                     [(group, user_id, since[group]) for group, user_id in sorted(held)],
                 )
+
+    def drop_names(self, but_of: Collection[str]) -> None:
+        """Forget by what else entries were known that stand no more: neither kept, nor among these digests."""
+        kept = self.kept()
+        gone = kept.named() - set(but_of)
+        if gone:
+            with self.control.commit_fence(self.epoch, Purpose.DERIVE), self.control.connect() as connection:
+                connection.executemany("delete from kept_name where entry = ?", [(digest,) for digest in sorted(gone)])
 
     def held_before(self) -> dict[str, list[Interval]]:
         """User id -> when entries held for them that were taken back since."""
@@ -161,12 +172,19 @@ class OptOuts:
         with self._read() as connection:
             return [row[0] for row in connection.execute("select group_id from scope_group order by 1")]
 
-    def record_snapshot(self, members: Mapping[str, Collection[str]], taken_at: datetime) -> None:
+    def record_snapshot(
+        self,
+        members: Mapping[str, Collection[str]],
+        taken_at: datetime,
+        since: Mapping[str, datetime] = MappingProxyType({}),
+    ) -> None:
         """Fold one reading of the groups (group id -> user ids of all its members, an empty group included) into the
-        membership intervals, by O1's rule. A reading that is older than the newest one ends no membership."""
+        membership intervals, by O1's rule. A reading that is older than the newest one ends no membership. `since`: from
+        when somebody is known to be one, by user id."""
+        known = {user_id: _text(instant) for user_id, instant in since.items()}
         with self._write() as connection:
             for group_id, users in members.items():
-                _fold(connection, group_id, set(users), taken_at.astimezone(UTC).isoformat())
+                _fold(connection, group_id, set(users), _text(taken_at), known)
 
     def memberships(self) -> dict[str, dict[str, list[Interval]]]:
         """Group id -> user id -> intervals of membership; a group that was never read is absent."""
@@ -239,7 +257,11 @@ class KeptOptOuts:
         digests = ((self.digest(kind, subject), subject) for subject in subjects)
         return [self._in_clear(digest, subject) for digest, subject in digests if digest in self._rows]
 
-    def digest(self, kind: Kind, subject: str) -> str:
+    def named(self) -> set[str]:
+        """Digests of entries that are known by further names and are not kept themselves."""
+        return {entry for entries in self._names.values() for entry in entries} - set(self._rows)
+
+    def digest(self, kind: str, subject: str) -> str:
         """What stands for an entry of this kind and subject."""
         return _digest(self._key, kind, subject)
 
@@ -251,10 +273,11 @@ class KeptOptOuts:
     def known_by(self, name: str) -> dict[str, OptOut]:
         """By digest, the entries that are known by this name too; their own subject is not kept, so the name stands as
         it."""
-        if not self._names:
-            return {}
-        entries = self._names.get(_digest(self._key, _NAME, name), ())
-        return {digest: self._in_clear(digest, name) for digest in entries if digest in self._rows}
+        return {digest: self._in_clear(digest, name) for digest in self.digests_of(name) if digest in self._rows}
+
+    def digests_of(self, name: str) -> Collection[str]:
+        """All that is known by this name, kept or not."""
+        return self._names.get(_digest(self._key, _NAME, name), ()) if self._names else ()
 
     def unknown(self, entry: str, names: Iterable[str]) -> list[tuple[str, str]]:
         """Of these names of an entry, those it is not yet known by, as rows."""
@@ -287,7 +310,13 @@ def _digest(key: bytes, kind: str, subject: str) -> str:
     return hmac.digest(key, f"{kind}:{subject}".encode(), "sha256").hex()
 
 
-def _fold(connection: sqlite3.Connection, group_id: str, users: set[str], taken_at: str) -> None:
+def _text(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat()
+
+
+def _fold(
+    connection: sqlite3.Connection, group_id: str, users: set[str], taken_at: str, since: Mapping[str, str]
+) -> None:
     last = connection.execute("select last_taken_at from snapshot where group_id = ?", (group_id,)).fetchone()
     rows = connection.execute("select user_id from membership where group_id = ? and ends_at is null", (group_id,))
     members = {row[0] for row in rows}
@@ -300,9 +329,13 @@ def _fold(connection: sqlite3.Connection, group_id: str, users: set[str], taken_
         "update membership set ends_at = ? where group_id = ? and user_id = ? and ends_at is null",
         [(taken_at, group_id, user) for user in members - users],
     )
+    not_shown = [last[0]] if last else []
     connection.executemany(
         "insert into membership values (?, ?, ?, null)",
-        [(group_id, user, last[0] if last else None) for user in sorted(users - members)],
+        [
+            (group_id, user, min([*not_shown, *([since[user]] if user in since else [])], default=None))
+            for user in sorted(users - members)
+        ],
     )
     connection.execute(
         "insert into snapshot values (?, ?, ?) on conflict (group_id) do update set last_taken_at = ?",

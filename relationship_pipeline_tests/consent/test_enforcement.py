@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -354,6 +355,80 @@ def test_o1_c5_what_came_while_she_was_out_under_an_earlier_consent_stays_uncoll
 def readable(rules, mailbox: str) -> list[tuple]:
     """The times of receipt that may be collected from a mailbox."""
     return [(row["since"], row["until"]) for row in rules.readable.to_pylist() if row["mailbox"] == mailbox]
+
+
+def by_file(settings, is_out: bool, since: str = "") -> list:
+    """Amber's line in `inbox/opt_outs.csv`, or none; and who the directory shows."""
+    settings.layout.inbox.mkdir(exist_ok=True)
+    line = f"amber@contoso.example,{since}\n" if is_out else ""
+    settings.layout.inbox_opt_outs.write_text(f"address,since\n{line}")
+    return [AMBER, BO]
+
+
+def by_attribute(settings, is_out: bool) -> list:
+    return [user("amber", opt_out_attribute="out" if is_out else None), BO]
+
+
+def day_by_day(settings, epoch, readings) -> list:
+    """The rules after each day's reading of the directory."""
+    settings = settings.model_copy(
+        update={"opt_out": settings.opt_out.model_copy(update={"attribute": "extensionAttribute7"})}
+    )
+    found = []
+    for day, users in enumerate(readings):
+        reading = directory(users() if callable(users) else users, read_at=NOW + timedelta(days=day))
+        record_memberships(settings.layout, epoch, reading, [])
+        found.append(rules_of(settings, epoch, reading, reading.read_at))
+    return found
+
+
+@pytest.mark.parametrize("way", [by_file, by_attribute])
+def test_o1_o2_what_came_while_the_value_stood_stays_uncollected_once_it_is_taken_away(settings, epoch, way):
+    days = [False, True, True, False, True, False]
+    rules = day_by_day(settings, epoch, [partial(way, settings, is_out) for is_out in days])
+    for is_out, found in zip(days, rules, strict=True):
+        assert found.readable_mailboxes == ({"id-bo"} if is_out else {"id-amber", "id-bo"})
+        assert found.erase_due == ({"id-amber": False} if is_out else {})
+        assert people(found)["amber@contoso.example"]["may_introduce"] is not is_out
+    at = [NOW + timedelta(days=day) for day in range(6)]
+    assert readable(rules[-1], "id-amber") == [(None, at[0]), (at[5], None)], "opted in between is between two readings"
+    assert readable(rules[3], "id-amber") == [(None, at[0]), (at[3], None)]
+
+
+@pytest.mark.parametrize("way", [by_file, by_attribute])
+def test_o1_whoever_the_first_reading_shows_opted_out_was_so_since_ever(settings, epoch, way):
+    rules = day_by_day(settings, epoch, [partial(way, settings, is_out) for is_out in (True, False)])
+    assert readable(rules[-1], "id-amber") == [(NOW + timedelta(days=1), None)]
+
+
+def test_o1_a_line_of_the_file_that_says_since_when_is_believed(settings, epoch):
+    since = NOW - timedelta(days=10)
+    lines = [partial(by_file, settings, False), partial(by_file, settings, True, since.isoformat())]
+    rules = day_by_day(settings, epoch, [*lines, partial(by_file, settings, False)])
+    assert readable(rules[-1], "id-amber") == [(None, since), (NOW + timedelta(days=2), None)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_o2_c5_a_line_of_the_file_holds_for_the_person_whatever_the_address_becomes(settings, epoch, again):
+    day_by_day(settings, epoch, [partial(by_file, settings, False), partial(by_file, settings, True)])
+    epoch = consented_again(settings) if again else epoch
+    (rules,) = day_by_day(settings, epoch, [[RENAMED, BO]])
+    assert rules.readable_mailboxes == {"id-bo"}
+    assert rules.erase_due == {"id-amber": False}
+    by_file(settings, False)
+    later = directory([RENAMED, BO], read_at=NOW + timedelta(days=9))
+    record_memberships(settings.layout, epoch, later, [])
+    assert rules_of(settings, epoch, later, later.read_at).readable_mailboxes == {"id-amber", "id-bo"}
+    by_file(settings, True)
+    assert rules_of(settings, epoch, later, later.read_at).readable_mailboxes == {"id-amber", "id-bo"}, (
+        "a line that is written anew is for whoever has the address then"
+    )
+
+
+def test_o1_somebody_whom_the_directory_does_not_list_for_a_while_was_out_all_the_while(settings, epoch):
+    out = user("amber", opt_out_attribute="out")
+    rules = day_by_day(settings, epoch, [[AMBER, BO], [out, BO], [BO], [out, BO], [AMBER, BO]])
+    assert readable(rules[-1], "id-amber") == [(None, NOW), (NOW + timedelta(days=4), None)]
 
 
 RENAMED = user("amber", primary_address="a.jones@contoso.example", user_principal_name="a.jones@contoso.example")
