@@ -8,6 +8,7 @@ import click
 
 from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
+from relationship_pipeline.consent.enforcement import CSV
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import KEPT_KINDS, OptOuts
 from relationship_pipeline.domain.addresses import normalize_address, normalize_domain
@@ -22,6 +23,10 @@ def _opt_outs() -> OptOuts:
     settings = data_dir.open_settings()
     record = ControlLedger(settings.layout).require(Purpose.DERIVE)
     return OptOuts(settings.layout, record.epoch)
+
+
+def _work() -> operations.Work:
+    return operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
 
 
 def _subject(kind: Kind, text: str) -> str:
@@ -75,7 +80,9 @@ def _add_command(kind: Kind, metavar: str) -> click.Command:
         if kind is Kind.GROUP and entry.subject not in opt_outs.memberships():
             click.echo("who is a member is read by the next refresh, which applies it: relationship-pipeline refresh")
             return
-        work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
+        work = _work()
+        if kind is Kind.USER and operations.names_nobody(work, entry.subject):
+            click.echo("nobody in the directory that was read last has this address; it holds from when somebody does")
         further = operations.further_addresses(work, entry.subject) if Scope.EVERYWHERE in scopes else 0
         if further:
             click.echo(f"and with it {further} more that the CRM lists for the same person")
@@ -127,9 +134,18 @@ def list_(as_json: bool) -> None:
 @click.argument("subject")
 def opt_in(kind: str, subject: str) -> None:
     """Take an opt-out back: collection starts again from now on."""
-    if not _opt_outs().end(Kind(kind), _subject(Kind(kind), subject), datetime.now(UTC)):
+    others = operations.take_back_opt_out(_work(), Kind(kind), _subject(Kind(kind), subject))
+    if others is None:
         raise BadInput(f"no {kind} opt-out of that name is in force; `relationship-pipeline opt-out list` shows them")
-    click.echo(f"{kind} opted in again")
+    click.echo(f"{kind} opt-out taken back" if others else f"{kind} opted in again")
+    for other in others:
+        if other.source == CSV:
+            click.echo(f"still left out by a line of {CSV}: remove it there")
+            continue
+        click.echo(
+            f"still left out, scope {scopes_text(other.scopes)}, by an opt-out of the {other.kind.value}; to lift it: "
+            f"relationship-pipeline opt-in {other.kind.value} {other.subject}"
+        )
 
 
 @click.group()

@@ -11,13 +11,13 @@ import csv
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.consent.optouts import OptOuts
+from relationship_pipeline.consent.optouts import KeptOptOuts, OptOuts
 from relationship_pipeline.domain.addresses import normalize_address
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import (
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 
 OPT_OUT_VALUE = "out"
 """O2: what the directory attribute holds when its owner opts out."""
+
+CSV, ATTRIBUTE = "inbox/opt_outs.csv", "directory attribute"
+"""O2: the ways to opt out by a value that stands somewhere: source of such entries, and the group that those count as a
+member of for whom it stands."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,84 @@ def groups_needed(layout: Layout, epoch: str, settings: Settings) -> list[str]:
 
 
 def record_memberships(layout: Layout, epoch: str, directory: Directory, group_ids: Iterable[str]) -> None:
-    """Store what this reading of the directory says about the groups that it was asked for (O1)."""
+    """Store what this reading of the directory says about the groups that it was asked for, and whom it shows to be opted
+    out by hand (O1)."""
     members: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
     for row in directory.group_members.to_pylist():
         if row["group_id"] in members:
             members[row["group_id"]].add(row["user_id"])
     OptOuts(layout, epoch).record_snapshot(members, directory.read_at)
+    hold_users(layout, epoch, directory)
+    _record_values(layout, epoch, directory)
+
+
+def _record_values(layout: Layout, epoch: str, directory: Directory) -> None:
+    """Fold who is opted out by a line of the file or by the attribute as if either were a group: once the value is taken
+    away it is known when it stood (O1). Whoever is not listed now keeps what they had."""
+    opt_outs = OptOuts(layout, epoch)
+    lines = _from_csv(layout.inbox_opt_outs)
+    kept = opt_outs.kept(create=bool(lines))
+    users = _member_users(directory)
+    named = _named_by(users, [line for line in lines if line.is_active(directory.read_at)], kept)
+    since = {
+        user_id: min(line.since for line in mine if line.since)
+        for user_id, mine in named.items()
+        if any(line.since for line in mine)
+    }
+    listed = set(directory.users.column("user_id").to_pylist())
+    memberships = opt_outs.memberships()
+    for way, out in ((CSV, set(named)), (ATTRIBUTE, {user.user_id for user in users if _says_out(user)})):
+        before = memberships.get(way, {}).items()
+        unlisted = {user_id for user_id, spans in before if any(span.end is None for span in spans)} - listed
+        opt_outs.record_snapshot({way: out | unlisted}, directory.read_at, since if way == CSV else {})
+    opt_outs.drop_names([kept.digest(CSV, line.subject) for line in lines])
+
+
+def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
+    """Remember for whom of the directory entries by hand hold, so that they do whatever becomes of an address (O2); and of
+    users who are opted out everywhere all addresses, none of which may come back as somebody outside once the directory
+    no longer has it (O4). As hashes, for later consents too (C5)."""
+    opt_outs = OptOuts(layout, epoch)
+    lines = _from_csv(layout.inbox_opt_outs)
+    kept = opt_outs.kept(create=bool(lines))
+    if not len(kept) and not lines:
+        return
+    in_file = {line.subject for line in lines}
+    users = _member_users(directory)
+    owners = _owners(users, directory)
+    held: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[str]] = defaultdict(set)
+    for user in users:
+        own = [address for address in user.addresses if owners[address] == user.user_id]
+        entries = {
+            kept.digest(kind, entry.subject): entry
+            for kind in (Kind.USER, Kind.ADDRESS)
+            for entry in kept.match(kind, own)
+        }
+        for digest, entry in (entries | kept.known_by(user.user_id)).items():
+            held[digest].add(user.user_id)
+            if Scope.EVERYWHERE in entry.scopes:
+                names[digest].update(own)
+        for address in in_file.intersection(own):
+            names[kept.digest(CSV, address)].add(user.user_id)
+    opt_outs.hold(kept, held, names)
+
+
+def bearer_of(directory: Directory, address: str) -> str | None:
+    """The member of the directory for whom an address stands, by user id."""
+    return _owners(_member_users(directory), directory).get(address)
+
+
+def out_by_hand(layout: Layout, epoch: str, directory: Directory | None, address: str) -> list[OptOut]:
+    """The entries in force that leave this address out, or the user who has it: by `opt-out`, under this consent or an
+    earlier one, or by `inbox/opt_outs.csv`."""
+    kept = OptOuts(layout, epoch).kept()
+    found = kept.match(Kind.USER, [address]) + kept.match(Kind.ADDRESS, [address])
+    if directory is not None and (bearer := bearer_of(directory, address)):
+        found += [replace(entry, subject=address) for entry in kept.known_by(bearer).values()]
+    found += kept.match(Kind.DOMAIN, _parents(address))
+    found += [entry for entry in _from_csv(layout.inbox_opt_outs) if entry.subject == address]
+    return list({(entry.kind, entry.subject, entry.source): entry for entry in found}.values())
 
 
 def read_rules(
@@ -129,17 +205,24 @@ def read_rules(
     _require_snapshots(entries, settings, opt_outs.scope_groups(), memberships)
     users = _member_users(directory)
     by_hand = [entry for entry in entries if entry.kind is not Kind.GROUP]
-    by_hand += _kept(opt_outs, users, by_hand, named_elsewhere)
-    by_hand += _from_csv(layout.inbox_opt_outs)
-    concerned = _entries_by_user(users, by_hand, [e for e in entries if e.kind is Kind.GROUP], memberships)
+    kept = opt_outs.kept()
+    by_hand += _kept(kept, users, by_hand, named_elsewhere)
+    groups = [entry for entry in entries if entry.kind is Kind.GROUP] + [_by_value(way) for way in (CSV, ATTRIBUTE)]
+    concerned = _entries_by_user(users, by_hand, groups, memberships)
+    for user_id, lines in _named_by(users, _from_csv(layout.inbox_opt_outs), kept).items():
+        concerned[user_id] += [(line, [ALWAYS]) for line in lines]
+    for user in users:
+        concerned[user.user_id] += [(entry, [ALWAYS]) for entry in kept.known_by(user.user_id).values()]
+    for user_id, intervals in opt_outs.held_before().items():
+        concerned[user_id].append((_by_value("taken back"), intervals))
     if settings.opt_out.attribute is not None:
         for user in users:
-            if (user.row["opt_out_attribute"] or "").strip().lower() == OPT_OUT_VALUE:
+            if _says_out(user):
                 concerned[user.user_id].append((_attribute_entry(), [ALWAYS]))
     record = ControlLedger(layout).record_of(epoch)
     consented_at = record.granted_at if record else None
     standings = {
-        user.user_id: standing(concerned[user.user_id], now, consented_at) if user.user_id in concerned else FREE
+        user.user_id: standing(found, now, consented_at) if (found := concerned.get(user.user_id)) else FREE
         for user in users
     }
     in_role_scope = _role_scope(users, settings, opt_outs.scope_groups(), memberships, role_holders)
@@ -157,16 +240,23 @@ def rules_fence(layout: Layout, epoch: str, version: str) -> Iterator[None]:
         yield
 
 
-def recogniser(layout: Layout, epoch: str) -> Callable[[list[str]], list[str]] | None:
+def recogniser(
+    layout: Layout, epoch: str, directory: Directory | None = None
+) -> Callable[[list[str]], list[str]] | None:
     """Picks from addresses those that were suppressed by hand under an earlier consent (C5, O6), by themselves or by
-    their domain. Only hashes are kept, so they are recognised when they turn up and not before. None when none are
-    kept."""
+    their domain, or as a further address of somebody who was; those that the directory gives to its users go by the
+    rules. Only hashes are kept, so they are recognised when they turn up and not before. None when none are kept."""
     kept = OptOuts(layout, epoch).kept()
     if not len(kept):
         return None
+    ours = {address for user in _member_users(directory) for address in user.addresses} if directory else set()
 
     def recognise(addresses: list[str]) -> list[str]:
-        found = {entry.subject for entry in kept.match(Kind.ADDRESS, addresses) if Scope.EVERYWHERE in entry.scopes}
+        named = kept.match(Kind.ADDRESS, addresses) + kept.match(Kind.USER, addresses)
+        for address in addresses:
+            if address not in ours:
+                named += kept.known_by(address).values()
+        found = {entry.subject for entry in named if Scope.EVERYWHERE in entry.scopes}
         domains = {parent for address in addresses for parent in _parents(address)}
         hidden = {entry.subject for entry in kept.match(Kind.DOMAIN, domains) if Scope.EVERYWHERE in entry.scopes}
         found.update(address for address in addresses if hidden.intersection(_parents(address)))
@@ -202,20 +292,22 @@ def _require_snapshots(
 
 
 def _kept(
-    opt_outs: OptOuts,
+    kept: KeptOptOuts,
     users: Iterable[_User],
     known: Iterable[OptOut],
     named_elsewhere: Callable[[], Collection[str]],
 ) -> list[OptOut]:
     """Entries of earlier epochs that the addresses of the directory and the CRM bring back, unless this epoch's ledger
     has them."""
-    kept = opt_outs.kept()
     if not len(kept):
         return []
-    addresses = {address for user in users for address in user.addresses}.union(named_elsewhere())
+    ours = {address for user in users for address in user.addresses}
+    addresses = ours.union(named_elsewhere())
     domains = {parent for address in addresses for parent in _parents(address)}
     standing_now = {(entry.kind, entry.subject) for entry in known if entry.ended_at is None}
     found = kept.match(Kind.USER, addresses) + kept.match(Kind.ADDRESS, addresses) + kept.match(Kind.DOMAIN, domains)
+    for address in addresses - ours:
+        found += [entry for entry in kept.known_by(address).values() if Scope.EVERYWHERE in entry.scopes]
     return [entry for entry in found if (entry.kind, entry.subject) not in standing_now]
 
 
@@ -267,9 +359,7 @@ def _from_csv(path: Path) -> list[OptOut]:
             since = _since(row.get("since") or "")
         except ValueError:
             raise BadInput(f"inbox/opt_outs.csv line {line}: since is not a date like 2026-03-31") from None
-        entries.append(
-            OptOut(Kind.USER, address, DEFAULT_SCOPES, Mode.ERASE, since or _LONG_AGO, since, source="opt_outs.csv")
-        )
+        entries.append(OptOut(Kind.USER, address, DEFAULT_SCOPES, Mode.ERASE, since or _LONG_AGO, since, source=CSV))
     return entries
 
 
@@ -283,8 +373,33 @@ def _since(text: str) -> datetime | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+def _named_by(users: Iterable[_User], lines: Iterable[OptOut], kept: KeptOptOuts) -> dict[str, list[OptOut]]:
+    """The lines of the file that hold for each user: by an address, or by one that was theirs when it was read (O2)."""
+    by_address: dict[str, list[OptOut]] = defaultdict(list)
+    by_digest: dict[str, list[OptOut]] = defaultdict(list)
+    for line in lines:
+        by_address[line.subject].append(line)
+        by_digest[kept.digest(CSV, line.subject)].append(line)
+    named = {}
+    for user in users if by_address else ():
+        mine = [line for address in user.addresses for line in by_address.get(address, ())]
+        mine += [line for digest in kept.digests_of(user.user_id) for line in by_digest.get(digest, ())]
+        if mine:
+            named[user.user_id] = mine
+    return named
+
+
+def _says_out(user: _User) -> bool:
+    return (user.row["opt_out_attribute"] or "").strip().lower() == OPT_OUT_VALUE
+
+
 def _attribute_entry() -> OptOut:
-    return OptOut(Kind.USER, "", DEFAULT_SCOPES, Mode.ERASE, _LONG_AGO, source="directory attribute")
+    return OptOut(Kind.USER, "", DEFAULT_SCOPES, Mode.ERASE, _LONG_AGO, source=ATTRIBUTE)
+
+
+def _by_value(way: str) -> OptOut:
+    """Stands for opt-outs by hand whose times are kept as memberships: what came while they held is not collected."""
+    return OptOut(Kind.GROUP, way, DEFAULT_SCOPES, Mode.FUTURE_ONLY, _LONG_AGO, source=way)
 
 
 _Concerned = defaultdict[str, list[tuple[OptOut, list[Interval]]]]

@@ -45,7 +45,9 @@ from relationship_pipeline.operations.people import (
     erase_requested_person,
     export_person,
     further_addresses,
+    names_nobody,
     restore_backup,
+    take_back_opt_out,
 )
 from relationship_pipeline.operations.ties import HiddenTie, hidden_ties, hide_tie, show_tie
 from relationship_pipeline.operations.work import Work, watch_progress
@@ -81,6 +83,7 @@ __all__ = [
     "hide_tie",
     "is_erased_state",
     "make_backup",
+    "names_nobody",
     "next_consent_after",
     "provide_consent",
     "publish",
@@ -91,5 +94,6 @@ __all__ = [
     "restore_backup",
     "run_erasure",
     "show_tie",
+    "take_back_opt_out",
     "watch_progress",
 ]

@@ -201,7 +201,7 @@ class Reading:
             directory=directory,
             settings=settings,
             fence=partial(rules_fence, layout, record.epoch, self.rules.version),
-            recognise=recogniser(layout, record.epoch),
+            recognise=recogniser(layout, record.epoch, directory),
         )
 
     def scope(self, table: str, month: str) -> ReadScope:

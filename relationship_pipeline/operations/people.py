@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from relationship_pipeline.consent.enforcement import bearer_of, hold_users, out_by_hand
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
+from relationship_pipeline.domain.optout import Kind, OptOut
 from relationship_pipeline.errors import BadInput, BadLake
 from relationship_pipeline.layout import EpochLayout
 from relationship_pipeline.operations.collection import persons_of_crm, rules_now
@@ -30,6 +32,8 @@ def erase_person(work: Work, address: str, *, everywhere: bool) -> str:
                 "out of everybody's mail say --scope everywhere"
             )
     request = request_erasure(work.settings.layout, record.epoch, address, everywhere=everywhere, now=datetime.now(UTC))
+    if directory is not None:
+        hold_users(work.settings.layout, record.epoch, directory)
     work.report(f"recorded as request {request}")
     return erase_requested_person(work, request)
 
@@ -61,11 +65,36 @@ def apply_opt_outs(work: Work) -> bool:
     record, directory = _held(work)
     if directory is None:
         return False
+    hold_users(work.settings.layout, record.epoch, directory)
     erased = erase_due_people(work.settings, record.epoch, rules_now(work.settings, record.epoch, directory))
     if erased:
         work.report("what opt-outs say must go was erased")
     build_everything(work)
     return erased
+
+
+@within_epoch
+def names_nobody(work: Work, address: str) -> bool:
+    """Whether the directory was read and no member of it has this address."""
+    _, directory = _held(work)
+    return directory is not None and bearer_of(directory, address) is None
+
+
+@within_epoch
+def take_back_opt_out(work: Work, kind: Kind, subject: str) -> list[OptOut] | None:
+    """Opt somebody in again; returns what else leaves the same address out. None where there was no entry of that name,
+    and none that holds for whoever has the address now."""
+    from relationship_pipeline.consent.optouts import OptOuts
+
+    layout, epoch = work.settings.layout, work.ledger.require(Purpose.DERIVE).epoch
+    try:
+        _, directory = _held(work)
+    except BadLake:
+        directory = None  # by name it goes without
+    bearer = bearer_of(directory, subject) if directory is not None else None
+    if not OptOuts(layout, epoch).end(kind, subject, datetime.now(UTC), bearer):
+        return None
+    return out_by_hand(layout, epoch, directory, subject) if kind in (Kind.USER, Kind.ADDRESS) else []
 
 
 @within_epoch

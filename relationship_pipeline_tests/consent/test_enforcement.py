@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pyarrow as pa
 import pytest
 
 from relationship_pipeline.consent.enforcement import (
+    bearer_of,
     groups_needed,
     read_rules,
     recogniser,
@@ -311,6 +315,230 @@ def test_c5_opt_outs_by_hand_outlive_the_epoch_as_keyed_hashes(settings, epoch):
     ]
     assert OptOuts(layout, later.epoch).end(Kind.USER, "amber@contoso.example", NOW), "an opt-in undoes a kept one"
     assert rules_of(settings, later.epoch, directory([AMBER, BO])).readable_mailboxes == {"id-amber", "id-bo"}
+
+
+def consented_again(settings) -> str:
+    """Withdrawn, and consent given anew."""
+    ledger = ControlLedger(settings.layout)
+    ledger.withdraw(ledger.current().epoch, now=NOW, source="cli", reason="withdrawn")
+    return ledger.provide("admin@contoso.example", now=NOW)[0].epoch
+
+
+def test_c5_o4_an_outside_address_opted_out_everywhere_as_a_user_stays_out_under_the_next_consent(settings, epoch):
+    private, other = "amber@home.example", "kim@customer.example"
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, private, scopes=EVERYWHERE))
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, other))
+    later = consented_again(settings)
+    recognise = recogniser(settings.layout, later, directory([BO]))
+    assert recognise([private, other]) == [private], "the other one's scope leaves others' copies as they are"
+    rules = rules_of(settings, later, directory([BO]), named_elsewhere=lambda: {private})
+    assert rules.hidden.column("address").to_pylist() == [private]
+
+
+@pytest.mark.parametrize("said_again", [False, True])
+def test_o1_c5_what_came_while_she_was_out_under_an_earlier_consent_stays_uncollected_after_the_opt_in(
+    settings, epoch, said_again
+):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    opt_outs = OptOuts(settings.layout, consented_again(settings))
+    back = NOW + timedelta(days=20)
+    if said_again:
+        opt_outs.add(entry(Kind.USER, "amber@contoso.example", made_at=NOW + timedelta(days=10)))
+    assert opt_outs.end(Kind.USER, "amber@contoso.example", back)
+    assert readable(rules_of(settings, opt_outs.epoch, directory([AMBER, BO]), back), "id-amber") == [
+        (None, NOW),
+        (back, None),
+    ]
+    assert not opt_outs.end(Kind.USER, "amber@contoso.example", back), "taken back once"
+
+
+def readable(rules, mailbox: str) -> list[tuple]:
+    """The times of receipt that may be collected from a mailbox."""
+    return [(row["since"], row["until"]) for row in rules.readable.to_pylist() if row["mailbox"] == mailbox]
+
+
+def by_file(settings, is_out: bool, since: str = "") -> list:
+    """Amber's line in `inbox/opt_outs.csv`, or none; and who the directory shows."""
+    settings.layout.inbox.mkdir(exist_ok=True)
+    line = f"amber@contoso.example,{since}\n" if is_out else ""
+    settings.layout.inbox_opt_outs.write_text(f"address,since\n{line}")
+    return [AMBER, BO]
+
+
+def by_attribute(settings, is_out: bool) -> list:
+    return [user("amber", opt_out_attribute="out" if is_out else None), BO]
+
+
+def day_by_day(settings, epoch, readings) -> list:
+    """The rules after each day's reading of the directory."""
+    settings = settings.model_copy(
+        update={"opt_out": settings.opt_out.model_copy(update={"attribute": "extensionAttribute7"})}
+    )
+    found = []
+    for day, users in enumerate(readings):
+        reading = directory(users() if callable(users) else users, read_at=NOW + timedelta(days=day))
+        record_memberships(settings.layout, epoch, reading, [])
+        found.append(rules_of(settings, epoch, reading, reading.read_at))
+    return found
+
+
+@pytest.mark.parametrize("way", [by_file, by_attribute])
+def test_o1_o2_what_came_while_the_value_stood_stays_uncollected_once_it_is_taken_away(settings, epoch, way):
+    days = [False, True, True, False, True, False]
+    rules = day_by_day(settings, epoch, [partial(way, settings, is_out) for is_out in days])
+    for is_out, found in zip(days, rules, strict=True):
+        assert found.readable_mailboxes == ({"id-bo"} if is_out else {"id-amber", "id-bo"})
+        assert found.erase_due == ({"id-amber": False} if is_out else {})
+        assert people(found)["amber@contoso.example"]["may_introduce"] is not is_out
+    at = [NOW + timedelta(days=day) for day in range(6)]
+    assert readable(rules[-1], "id-amber") == [(None, at[0]), (at[5], None)], "opted in between is between two readings"
+    assert readable(rules[3], "id-amber") == [(None, at[0]), (at[3], None)]
+
+
+@pytest.mark.parametrize("way", [by_file, by_attribute])
+def test_o1_whoever_the_first_reading_shows_opted_out_was_so_since_ever(settings, epoch, way):
+    rules = day_by_day(settings, epoch, [partial(way, settings, is_out) for is_out in (True, False)])
+    assert readable(rules[-1], "id-amber") == [(NOW + timedelta(days=1), None)]
+
+
+def test_o1_a_line_of_the_file_that_says_since_when_is_believed(settings, epoch):
+    since = NOW - timedelta(days=10)
+    lines = [partial(by_file, settings, False), partial(by_file, settings, True, since.isoformat())]
+    rules = day_by_day(settings, epoch, [*lines, partial(by_file, settings, False)])
+    assert readable(rules[-1], "id-amber") == [(None, since), (NOW + timedelta(days=2), None)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_o2_c5_a_line_of_the_file_holds_for_the_person_whatever_the_address_becomes(settings, epoch, again):
+    day_by_day(settings, epoch, [partial(by_file, settings, False), partial(by_file, settings, True)])
+    epoch = consented_again(settings) if again else epoch
+    (rules,) = day_by_day(settings, epoch, [[RENAMED, BO]])
+    assert rules.readable_mailboxes == {"id-bo"}
+    assert rules.erase_due == {"id-amber": False}
+    by_file(settings, False)
+    later = directory([RENAMED, BO], read_at=NOW + timedelta(days=9))
+    record_memberships(settings.layout, epoch, later, [])
+    assert rules_of(settings, epoch, later, later.read_at).readable_mailboxes == {"id-amber", "id-bo"}
+    by_file(settings, True)
+    assert rules_of(settings, epoch, later, later.read_at).readable_mailboxes == {"id-amber", "id-bo"}, (
+        "a line that is written anew is for whoever has the address then"
+    )
+
+
+def test_o1_somebody_whom_the_directory_does_not_list_for_a_while_was_out_all_the_while(settings, epoch):
+    out = user("amber", opt_out_attribute="out")
+    rules = day_by_day(settings, epoch, [[AMBER, BO], [out, BO], [BO], [out, BO], [AMBER, BO]])
+    assert readable(rules[-1], "id-amber") == [(None, NOW), (NOW + timedelta(days=4), None)]
+
+
+RENAMED = user("amber", primary_address="a.jones@contoso.example", user_principal_name="a.jones@contoso.example")
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("kind", [Kind.USER, Kind.ADDRESS])
+def test_o2_c5_whoever_opted_out_stays_out_under_a_new_name_also_after_a_new_consent(settings, epoch, kind, again):
+    OptOuts(settings.layout, epoch).add(entry(kind, "amber@contoso.example"))
+    record_memberships(settings.layout, epoch, directory([AMBER, BO]), [])
+    if again:
+        epoch = consented_again(settings)
+    reading = directory([RENAMED, BO])
+    record_memberships(settings.layout, epoch, reading, [])
+    rules = rules_of(settings, epoch, reading)
+    assert rules.readable_mailboxes == {"id-bo"}
+    assert rules.erase_due == {"id-amber": kind is Kind.ADDRESS}
+    assert people(rules)["a.jones@contoso.example"]["may_introduce"] is False
+    assert b"id-amber" not in settings.layout.control_ledger.read_bytes()
+
+
+def test_c5_o2_an_opt_out_that_only_a_later_consents_directory_matches_holds_from_then_under_any_name(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    later = consented_again(settings)
+    for reading in (directory([AMBER, BO]), directory([RENAMED, BO])):
+        record_memberships(settings.layout, later, reading, [])
+        assert rules_of(settings, later, reading).readable_mailboxes == {"id-bo"}
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("name", ["amber@contoso.example", "a.jones@contoso.example"])
+def test_o1_o2_an_opt_in_by_the_old_or_the_new_address_takes_back_all_of_the_entry(settings, epoch, name, again):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    record_memberships(settings.layout, epoch, directory([AMBER, BO]), [])
+    epoch = consented_again(settings) if again else epoch
+    reading, back = directory([RENAMED, BO]), NOW + timedelta(days=20)
+    record_memberships(settings.layout, epoch, reading, [])
+    opt_outs = OptOuts(settings.layout, epoch)
+    assert opt_outs.end(Kind.USER, name, back, bearer_of(reading, name))
+    assert len(opt_outs.kept()) == 0
+    assert not [one for one in opt_outs.entries() if one.ended_at is None]
+    for later in (reading, directory([user("amber", primary_address="third@contoso.example"), BO])):
+        record_memberships(settings.layout, epoch, later, [])
+        rules = rules_of(settings, epoch, later, back)
+        assert readable(rules, "id-amber") == [(None, NOW), (back, None)], "what came meanwhile stays uncollected"
+        assert not rules.erase_due
+
+
+def test_o4_nothing_is_lost_after_the_opt_in_of_somebody_who_was_only_no_introducer(settings, epoch):
+    opt_outs = OptOuts(settings.layout, epoch)
+    opt_outs.add(entry(Kind.USER, "amber@contoso.example", scopes=frozenset({Scope.INTRODUCER})))
+    record_memberships(settings.layout, epoch, directory([AMBER]), [])
+    record_memberships(settings.layout, epoch, renamed := directory([RENAMED]), [])
+    assert not people(rules_of(settings, epoch, renamed))["a.jones@contoso.example"]["may_introduce"]
+    opt_outs.end(Kind.USER, "amber@contoso.example", back := NOW + timedelta(days=20))
+    rules = rules_of(settings, epoch, renamed, back)
+    assert readable(rules, "id-amber") == [(None, None)]
+    assert people(rules)["a.jones@contoso.example"]["may_introduce"]
+
+
+def test_n2_o2_an_entry_holds_on_for_the_one_user_whom_its_address_stands_for(settings, epoch):
+    """An administrator's second account has the mail address of the first."""
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "bo@contoso.example"))
+    second = user("adm-bo", primary_address="bo@contoso.example")
+    reading = directory([BO, second])
+    given = [row for row in reading.addresses.to_pylist() if row["user_id"] == "id-bo"]
+    reading = replace(reading, addresses=pa.Table.from_pylist(given, schema=reading.addresses.schema))
+    record_memberships(settings.layout, epoch, reading, [])
+    apart = directory([user("bo", primary_address="b@contoso.example", user_principal_name=None), user("adm-bo")])
+    assert rules_of(settings, epoch, apart).readable_mailboxes == {"id-adm-bo"}
+
+
+OLD_NAME = {"id-amber": ["amber@formerly.example", "/o=org/cn=amber"]}
+
+
+@pytest.mark.parametrize("kind", [Kind.USER, Kind.ADDRESS])
+def test_c5_o4_no_alias_of_somebody_opted_out_everywhere_comes_back_once_she_has_left(settings, epoch, kind):
+    alias = "amber@formerly.example"
+    OptOuts(settings.layout, epoch).add(entry(kind, "amber@contoso.example", scopes=EVERYWHERE))
+    record_memberships(settings.layout, epoch, directory([AMBER, BO], aliases=OLD_NAME), [])
+    assert b"formerly" not in settings.layout.control_ledger.read_bytes()
+    later = consented_again(settings)
+    record_memberships(settings.layout, later, left := directory([BO]), [])
+    assert recogniser(settings.layout, later, left)([alias, "kim@formerly.example"]) == [alias]
+    rules = rules_of(settings, later, left, named_elsewhere=lambda: {alias, "kim@formerly.example"})
+    assert rules.hidden.column("address").to_pylist() == [alias]
+    handed_on = directory([BO], aliases={"id-bo": [alias]})
+    assert recogniser(settings.layout, later, handed_on)([alias]) == [], "whoever has the address now goes by the rules"
+    assert rules_of(settings, later, handed_on).readable_mailboxes == {"id-bo"}
+    assert OptOuts(settings.layout, later).end(kind, "amber@contoso.example", NOW)
+    assert recogniser(settings.layout, later, left) is None
+    assert rules_of(settings, later, left, named_elsewhere=lambda: {alias}).hidden.num_rows == 0
+
+
+def test_c5_an_alias_of_somebody_whose_mailbox_alone_is_left_out_is_not_suppressed(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example"))
+    record_memberships(settings.layout, epoch, directory([AMBER, BO], aliases=OLD_NAME), [])
+    later = consented_again(settings)
+    assert recogniser(settings.layout, later, directory([BO]))(["amber@formerly.example"]) == []
+
+
+def test_c5_a_control_ledger_from_before_further_names_were_kept_goes_on(settings, epoch):
+    OptOuts(settings.layout, epoch).add(entry(Kind.USER, "amber@contoso.example", scopes=EVERYWHERE))
+    with closing(sqlite3.connect(settings.layout.control_ledger)) as connection, connection:
+        connection.execute("drop table if exists kept_name")
+    reading = directory([AMBER, BO])
+    assert rules_of(settings, epoch, reading).readable_mailboxes == {"id-bo"}
+    record_memberships(settings.layout, epoch, reading, [])
+    assert OptOuts(settings.layout, epoch).end(Kind.USER, "amber@contoso.example", NOW)
+    assert rules_of(settings, epoch, reading).readable_mailboxes == {"id-amber", "id-bo"}
 
 
 def test_c5_without_kept_opt_outs_nothing_is_recognised(settings, epoch):

@@ -15,8 +15,9 @@ import pytest
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentState
 from relationship_pipeline.layout import Layout
+from relationship_pipeline_tests import factories
 from relationship_pipeline_tests.command import refuse, succeed
-from relationship_pipeline_tests.end_to_end.small_company import environment, write_company
+from relationship_pipeline_tests.end_to_end.small_company import COLLEAGUES, environment, write_company
 from relationship_pipeline_tests.operations.company import collect_and_publish, consented
 
 pytestmark = pytest.mark.xdist_group("opt-outs at once")  # the company is made once
@@ -57,6 +58,47 @@ def test_k5_whoever_opts_out_is_no_introducer_any_more_when_the_command_returns(
     said = succeed("opt-out", "user", ADA, *options, **settings)
     assert (ADA,) not in published(tmp_path, INTRODUCERS)
     assert ("what was collected is gone" in said) == (not options)
+
+
+def test_o2_the_opt_out_is_for_the_person_whatever_the_address_becomes_and_so_is_the_opt_in(settings, tmp_path):
+    said = succeed("opt-out", "user", ADA, **settings)
+    assert "nobody in the directory" not in said
+    renamed = "ada.jones@contoso.com"
+    shutil.copytree(settings["RELATIONSHIP_DATA_CONNECT_DIR"], tmp_path / "export")
+    settings = environment(tmp_path)
+    users = [factories.user(address) for address in COLLEAGUES]
+    users[0] |= {"mail": renamed, "userPrincipalName": renamed, "proxyAddresses": [f"SMTP:{renamed}"]}
+    shutil.rmtree(tmp_path / "export" / "User_v1")
+    factories.write_export(tmp_path / "export", User_v1=users)
+    succeed("refresh", **settings)
+    introducers = set(published(tmp_path, INTRODUCERS))
+    assert introducers
+    assert not introducers & {(ADA,), (renamed,)}
+    assert "opted in again" in succeed("opt-in", "user", renamed, **settings)
+    assert "nobody is opted out" in succeed("opt-out", "list", **settings)
+
+
+def test_o2_an_opt_out_that_names_nobody_in_the_directory_is_recorded_and_says_so(settings):
+    said = succeed("opt-out", "user", "nobody@contoso.com", **settings)
+    assert "nobody in the directory that was read last has this address" in said
+    assert "nobody@contoso.com" in succeed("opt-out", "list", **settings)
+
+
+def test_o4_an_opt_in_says_what_else_leaves_the_person_out_and_how_to_lift_it(settings, tmp_path):
+    """Erasing everywhere makes two entries: for the person, and for the address in everybody's copies."""
+    assert "COMPLETED" in succeed("erase", "person", ADA, "--scope", "everywhere", **settings)
+    inbox = tmp_path / "data" / "inbox" / "opt_outs.csv"
+    inbox.write_text(f"address,since\n{ADA},\n")
+    said = succeed("opt-in", "user", ADA, **settings)
+    assert "opted in again" not in said
+    assert (
+        f"scope everywhere, by an opt-out of the address; to lift it: relationship-pipeline opt-in address {ADA}"
+        in said
+    )
+    assert "still left out by a line of inbox/opt_outs.csv" in said
+    inbox.unlink()
+    assert succeed("opt-in", "address", ADA, **settings) == "address opted in again\n"
+    assert "nobody is opted out" in succeed("opt-out", "list", **settings)
 
 
 def test_o6_a_contact_that_only_the_crm_names_is_suppressed_when_the_command_returns(settings, tmp_path):
@@ -113,17 +155,20 @@ def test_o2_a_refresh_that_cannot_read_the_mail_still_publishes_without_whoever_
     assert ("ben@contoso.com",) in colleagues
 
 
+def publish_under_a_new_consent(company: Path, folder: Path) -> None:
+    control = ControlLedger(Layout(folder / "data"))
+    control.withdraw(control.current().epoch, now=datetime.now(UTC), source="cli", reason="withdrawn")
+    again = consented(company / "export", folder / "data")
+    assert control.current().state is ConsentState.GRANTED
+    collect_and_publish(again, ["2026-04"])
+
+
 @pytest.mark.parametrize(("kind", "subject"), [("address", NEVER_MET), ("domain", "northwind.example")])
 def test_c5_a_contact_suppressed_under_an_earlier_consent_is_not_brought_back_by_the_crm(
     kind, subject, company, settings, tmp_path
 ):
     succeed("opt-out", kind, subject, **settings)
-    layout = Layout(tmp_path / "data")
-    control = ControlLedger(layout)
-    control.withdraw(control.current().epoch, now=datetime.now(UTC), source="cli", reason="withdrawn")
-    again = consented(company / "export", tmp_path / "data")
-    assert control.current().state is ConsentState.GRANTED
-    collect_and_publish(again, ["2026-04"])
+    publish_under_a_new_consent(company, tmp_path)
     contacts = {address for (address,) in published(tmp_path, CONTACTS)}
     assert "fay@tailspin.example" in contacts
     assert NEVER_MET not in contacts
@@ -131,3 +176,13 @@ def test_c5_a_contact_suppressed_under_an_earlier_consent_is_not_brought_back_by
     domains = published(tmp_path, "select domain from account_kpis")
     assert (("northwind.example",) in domains) == (kind == "address")
     assert "earlier consent, whom they name not being kept: 1" in succeed("opt-out", "list", **settings)
+
+
+def test_c5_o4_a_contact_opted_out_everywhere_as_a_user_is_not_collected_under_the_next_consent(
+    company, settings, tmp_path
+):
+    succeed("opt-out", "user", DORA, "--scope", "everywhere", **settings)
+    publish_under_a_new_consent(company, tmp_path)
+    contacts = published(tmp_path, CONTACTS)
+    assert ("fay@tailspin.example",) in contacts
+    assert (DORA,) not in contacts
