@@ -105,7 +105,7 @@ def record_memberships(layout: Layout, epoch: str, directory: Directory, group_i
     for row in directory.group_members.to_pylist():
         if row["group_id"] in members:
             members[row["group_id"]].add(row["user_id"])
-    OptOuts(layout, epoch).record_snapshot(members, directory.read_at)
+    OptOuts(layout, epoch).record_snapshot(members, directory.members_at or directory.read_at)
     hold_users(layout, epoch, directory)
     _record_values(layout, epoch, directory)
 
@@ -344,7 +344,7 @@ def _from_csv(path: Path) -> list[OptOut]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames and "address" not in reader.fieldnames:
-                raise BadInput("inbox/opt_outs.csv has no header; its first line must be `address,since`")
+                raise BadInput("inbox/opt_outs.csv has no header: its first line must be `address,since`")
             rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         return []

@@ -41,13 +41,15 @@ class ReadScope:
 
 @dataclass(frozen=True)
 class Directory:
-    """One reading of the directory. Tables have the schemas USERS, USER_ADDRESSES, GROUP_MEMBERS and DOMAINS."""
+    """One reading of the directory. Tables have the schemas USERS, USER_ADDRESSES, GROUP_MEMBERS and DOMAINS.
+    `members_at`: as of when the group members are, where that is not `read_at` (an export is older than its reading, O1)."""
 
     read_at: datetime
     users: pa.Table
     addresses: pa.Table
     group_members: pa.Table
     domains: pa.Table
+    members_at: datetime | None = None
 
 
 @dataclass(frozen=True)

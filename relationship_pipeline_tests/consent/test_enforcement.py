@@ -197,7 +197,7 @@ def test_o2_the_three_ways_of_opting_out_by_hand_all_work_and_make_erasure_due(s
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("mail\nx@y.example\n", "line 2 has no address"),
+        ("mail\nx@y.example\n", "first line must be `address,since`"),
         ("address,since\na@contoso.example,\nnobody,\n", "line 3 has no address"),
         ("address,since\na@contoso.example,soon\n", "line 2: since is not a date"),
     ],

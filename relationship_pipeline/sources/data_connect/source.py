@@ -69,8 +69,10 @@ class DataConnectSource:
         tables = directory_tables(users, self._opt_out_attribute, self._free_mail_domains)
         members = group_members(datasets["groupmembers"], group_ids)
         written = [file.written_at for file in datasets["groupmembers"]] if group_ids else []
+        now = self._clock()
         return Directory(
-            read_at=min([self._clock(), *written]),
+            read_at=now,
+            members_at=min([now, *written]),
             users=pa.Table.from_pylist(tables.users, schema=USERS),
             addresses=pa.Table.from_pylist(tables.addresses, schema=USER_ADDRESSES),
             group_members=pa.Table.from_pylist(members, schema=GROUP_MEMBERS),
