@@ -8,7 +8,7 @@ import click
 
 from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
-from relationship_pipeline.consent.enforcement import CSV
+from relationship_pipeline.consent.enforcement import ATTRIBUTE, CSV, entries_of_file
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import KEPT_KINDS, OptOuts
 from relationship_pipeline.domain.addresses import normalize_address, normalize_domain
@@ -102,10 +102,17 @@ def list_(as_json: bool) -> None:
     """The opt-outs in force."""
     opt_outs = _opt_outs()
     entries = [entry for entry in opt_outs.entries() if entry.ended_at is None]
+    by_attribute = sum(
+        any(interval.end is None for interval in intervals)
+        for intervals in opt_outs.memberships().get(ATTRIBUTE, {}).values()
+    )
+    if by_attribute:
+        click.echo(f"by the directory attribute, at its last reading: {by_attribute}", err=as_json)
     kept = len(opt_outs.kept()) - sum(entry.kind in KEPT_KINDS for entry in entries)
     if kept:
         # C5: only their hashes are kept, so they can be told by number and by nothing else
         click.echo(f"in force from an earlier consent, whom they name not being kept: {kept}", err=as_json)
+    entries += entries_of_file(opt_outs.layout.inbox_opt_outs)
     if as_json:
         print_json(
             [
@@ -114,7 +121,7 @@ def list_(as_json: bool) -> None:
                     "subject": entry.subject,
                     "scope": scopes_text(entry.scopes),
                     "mode": entry.mode.value,
-                    "made_at": iso(entry.made_at),
+                    "made_at": None if entry.source == CSV else iso(entry.made_at),
                     "source": entry.source,
                 }
                 for entry in entries
@@ -123,9 +130,10 @@ def list_(as_json: bool) -> None:
         return
     for entry in entries:
         click.echo(
-            f"{entry.kind.value}  {entry.subject}  {scopes_text(entry.scopes)}  {entry.mode.value}  {iso(entry.made_at)}"
+            f"{entry.kind.value}  {entry.subject}  {scopes_text(entry.scopes)}  {entry.mode.value}  "
+            f"{CSV if entry.source == CSV else iso(entry.made_at)}"
         )
-    if not entries and not kept:
+    if not entries and not kept and not by_attribute:
         click.echo("nobody is opted out")
 
 

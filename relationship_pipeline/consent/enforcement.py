@@ -114,7 +114,7 @@ def _record_values(layout: Layout, epoch: str, directory: Directory) -> None:
     """Fold who is opted out by a line of the file or by the attribute as if either were a group: once the value is taken
     away it is known when it stood (O1). Whoever is not listed now keeps what they had."""
     opt_outs = OptOuts(layout, epoch)
-    lines = _from_csv(layout.inbox_opt_outs)
+    lines = entries_of_file(layout.inbox_opt_outs)
     kept = opt_outs.kept(create=bool(lines))
     users = _member_users(directory)
     named = _named_by(users, [line for line in lines if line.is_active(directory.read_at)], kept)
@@ -137,7 +137,7 @@ def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
     users who are opted out everywhere all addresses, none of which may come back as somebody outside once the directory
     no longer has it (O4). As hashes, for later consents too (C5)."""
     opt_outs = OptOuts(layout, epoch)
-    lines = _from_csv(layout.inbox_opt_outs)
+    lines = entries_of_file(layout.inbox_opt_outs)
     kept = opt_outs.kept(create=bool(lines))
     if not len(kept) and not lines:
         return
@@ -175,7 +175,7 @@ def out_by_hand(layout: Layout, epoch: str, directory: Directory | None, address
     if directory is not None and (bearer := bearer_of(directory, address)):
         found += [replace(entry, subject=address) for entry in kept.known_by(bearer).values()]
     found += kept.match(Kind.DOMAIN, _parents(address))
-    found += [entry for entry in _from_csv(layout.inbox_opt_outs) if entry.subject == address]
+    found += [entry for entry in entries_of_file(layout.inbox_opt_outs) if entry.subject == address]
     return list({(entry.kind, entry.subject, entry.source): entry for entry in found}.values())
 
 
@@ -209,7 +209,7 @@ def read_rules(
     by_hand += _kept(kept, users, by_hand, named_elsewhere)
     groups = [entry for entry in entries if entry.kind is Kind.GROUP] + [_by_value(way) for way in (CSV, ATTRIBUTE)]
     concerned = _entries_by_user(users, by_hand, groups, memberships)
-    for user_id, lines in _named_by(users, _from_csv(layout.inbox_opt_outs), kept).items():
+    for user_id, lines in _named_by(users, entries_of_file(layout.inbox_opt_outs), kept).items():
         concerned[user_id] += [(line, [ALWAYS]) for line in lines]
     for user in users:
         concerned[user.user_id] += [(entry, [ALWAYS]) for entry in kept.known_by(user.user_id).values()]
@@ -338,7 +338,7 @@ def _parents(address: str) -> list[str]:
     return [".".join(labels[start:]) for start in range(len(labels))]
 
 
-def _from_csv(path: Path) -> list[OptOut]:
+def entries_of_file(path: Path) -> list[OptOut]:
     """O2: `address,since` with a header; since is an ISO date or instant, or empty. Raises BadInput by line number."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

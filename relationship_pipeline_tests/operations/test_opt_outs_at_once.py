@@ -148,6 +148,7 @@ def test_o2_a_refresh_that_cannot_read_the_mail_still_publishes_without_whoever_
     shutil.copytree(settings["RELATIONSHIP_DATA_CONNECT_DIR"], tmp_path / "export")
     (tmp_path / "export" / "Message_v1" / "cut.json.gz").write_bytes(b"\x1f\x8b\x08 cut off")
     (tmp_path / "data" / "inbox" / "opt_outs.csv").write_text(f"address,since\n{ADA},\n")
+    assert ADA in succeed("opt-out", "list", **settings)
     assert "cut.json.gz" in refuse("refresh", **environment(tmp_path))
     assert (ADA,) not in published(tmp_path, INTRODUCERS)
     colleagues = published(tmp_path, "select person_email from most_contacted where side = 'us'")
