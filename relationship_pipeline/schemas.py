@@ -358,7 +358,12 @@ PUBLISHED: dict[str, PublishedTable] = {
                 _TEXT,
                 "Name from the CRM, else from the contact's own emails; null if unknown",
             ),
-            ("account_id", _TEXT, "Account of the contact; null for free-mail addresses without a CRM account (N11)"),
+            (
+                "account_id",
+                _TEXT,
+                "Account of the contact; null for free-mail addresses without a CRM account (N11), and where the account is "
+                "suppressed",
+            ),
             *_COUNTED,
             *_PAIRED,
             *_OPPORTUNITIES,

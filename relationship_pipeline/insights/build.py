@@ -343,12 +343,12 @@ def _open_people(context: BuildContext, window: Window, bench: Workbench) -> Non
     planned = month_models.open_meetings(bench.engine, window.planned, window.as_of, until)
     month_models.identify(planned, window.who, also=all_addresses(context.crm))
     month_models.count_meetings(planned)
-    for name in ("users", "contact_accounts", "record_keys"):
-        bench.table(name)
     sides: dict[str, set[str]] = {"outside": set(), "hidden": set()}
     for side, address in bench.engine.execute("select side, address from identities").fetchall():
         sides.setdefault(side, set()).add(address)
     register_crm(bench, context, window.crm, frozenset(sides["outside"]), frozenset(sides["hidden"]))
+    for name in ("users", "hidden_accounts", "contact_accounts", "record_keys"):
+        bench.table(name)
 
 
 def _count_crm(context: BuildContext, window: Window, bench: Workbench) -> None:

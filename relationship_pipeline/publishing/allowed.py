@@ -2,7 +2,7 @@
 
 The insights were built under the same rules; this is defence in depth against a change between the two. Where a row
 has to go, the table is copied without it, so that the process that builds a published database only ever reads allowed
-rows.
+rows. A contact of a hidden account stays, for only the account is hidden, and is shown without it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RECORD_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "contact_kpis": ("contact_email", "account_id"),
+    "contact_kpis": ("contact_email",),
     "account_kpis": ("account_id", "domain"),
     "opportunity_kpis": ("account_id",),
     "lead_kpis": ("lead_id",),
@@ -27,15 +27,23 @@ RECORD_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "health_components": ("record_id",),
     "health_history": ("record_id",),
     "alerts": ("record_id",),
-    "planned_meetings": ("contact_email", "account_id"),
+    "planned_meetings": ("contact_email",),
     "batches": (),
     "who_knows_whom": ("contact_email", "colleague_email"),
     "who_knows_company": ("account_id", "colleague_email"),
     "strength_components": ("contact_email", "colleague_email"),
-    "graph_nodes": ("node_id", "account_id"),
+    "graph_nodes": ("node_id",),
     "graph_edges": ("source", "target"),
 }
-"""The columns of each published table that hold an address, a domain or a record made from one."""
+"""The columns of each published table that hold an address, a domain or a record made from one, and that say what the
+row is about: where they name somebody hidden, it goes."""
+
+ACCOUNT_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "contact_kpis": ("account_id",),
+    "planned_meetings": ("account_id",),
+    "graph_nodes": ("account_id",),
+}
+"""The columns that say whose contact a row is about: where that is hidden, they become null and the row stays (N7)."""
 
 INTRODUCER_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "who_knows_whom": ("colleague_email",),
@@ -53,6 +61,9 @@ INTRODUCERS_BY_KIND: Mapping[str, tuple[str, str]] = {
 
 ROWS_AT_ONCE = 500_000
 
+HiddenRecords = Mapping[str, Collection[str]]
+"""Ids of the accounts, opportunities and leads that are hidden, by type of record."""
+
 
 @dataclass(frozen=True)
 class Allowed:
@@ -68,17 +79,25 @@ class Allowed:
         return address in self.hidden_addresses or _covered(address.partition("@")[2], self.hidden_domains)
 
 
-def allowed_files(
-    table: str, files: Iterable[Path], allowed: Allowed, also_hidden: Collection[str], tmp: Path
-) -> list[Path]:
-    """The files of a built table, each replaced by a copy without the rows that may not be shown where it has such.
+def allowed_files(table: str, files: Iterable[Path], allowed: Allowed, records: HiddenRecords, tmp: Path) -> list[Path]:
+    """The files of a built table, each replaced by a copy without what may not be shown where it has such.
 
-    `also_hidden` are ids of accounts and leads that are hidden. Copies lie in `tmp` under names that the janitor sweeps.
+    Copies lie in `tmp` under names that the janitor sweeps.
     """
-    return [_without(file, table, allowed, also_hidden, tmp) or file for file in files]
+    return [_without(file, table, allowed, records, tmp) or file for file in files]
 
 
-def hidden_accounts(files: Iterable[Path], allowed: Allowed) -> set[str]:
+def hidden_records(files: Mapping[str, Iterable[Path]], allowed: Allowed) -> HiddenRecords:
+    """From the files of the built tables."""
+    accounts = _hidden_accounts(files["account_kpis"], allowed)
+    return {
+        "account": accounts,
+        "opportunity": _hidden_opportunities(files["opportunity_kpis"], accounts),
+        "lead": _hidden_leads(files["lead_kpis"], allowed),
+    }
+
+
+def _hidden_accounts(files: Iterable[Path], allowed: Allowed) -> set[str]:
     """Ids of the accounts (files of `account_kpis`) that stand for a hidden domain under another id."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -91,7 +110,15 @@ def hidden_accounts(files: Iterable[Path], allowed: Allowed) -> set[str]:
     return hidden
 
 
-def hidden_leads(files: Iterable[Path], allowed: Allowed) -> set[str]:
+def _hidden_opportunities(files: Iterable[Path], accounts: Collection[str]) -> set[str]:
+    """Ids of the opportunities (files of `opportunity_kpis`) of hidden accounts, which go from every table with them."""
+    import pyarrow.parquet as pq
+
+    rows = [row for file in files for row in pq.read_table(file, columns=["opportunity_id", "account_id"]).to_pylist()]
+    return {row["opportunity_id"] for row in rows if row["account_id"] in accounts}
+
+
+def _hidden_leads(files: Iterable[Path], allowed: Allowed) -> set[str]:
     """Ids of the leads (files of `lead_kpis`) that still carry the name of somebody suppressed; the next build leaves out
     the name, until then their rows wait."""
     import pyarrow.parquet as pq
@@ -103,25 +130,28 @@ def hidden_leads(files: Iterable[Path], allowed: Allowed) -> set[str]:
     return hidden.intersection(row["lead_id"] for row in rows if row["lead_name"] is not None)
 
 
-def _without(file: Path, table: str, allowed: Allowed, also_hidden: Collection[str], tmp: Path) -> Path | None:
-    """A copy of the file without its hidden rows, or None when it has none."""
+def _without(file: Path, table: str, allowed: Allowed, records: HiddenRecords, tmp: Path) -> Path | None:
+    """A copy of the file without its hidden rows and the names of hidden accounts, or None when it has neither."""
     import pyarrow.parquet as pq
 
-    hidden = _hidden_by_column(file, table, allowed, also_hidden)
-    if not any(map(len, hidden.values())):
+    hidden = _hidden_by_column(file, table, allowed, records)
+    accounts = {
+        column: _hidden(_distinct(file, column), allowed, records["account"])
+        for column in ACCOUNT_COLUMNS.get(table, ())
+    }
+    of_type = _hidden_by_type(file, records) if "record_id" in RECORD_COLUMNS[table] else {}
+    if not any(map(len, [*hidden.values(), *accounts.values(), *of_type.values()])):
         return None
     target = temp_path(tmp, ".parquet")
     with pq.ParquetFile(file) as source, pq.ParquetWriter(target, source.schema_arrow, compression="zstd") as writer:
         for batch in source.iter_batches():
-            writer.write_batch(batch.filter(_shown(batch, hidden)))
+            writer.write_batch(_emptied(batch.filter(_shown(batch, hidden, of_type)), accounts))
     target.chmod(0o600)
     return target
 
 
-def _hidden_by_column(
-    file: Path, table: str, allowed: Allowed, also_hidden: Collection[str]
-) -> dict[str, pa.StringArray]:
-    """By column: its values whose rows must go."""
+def _hidden_by_column(file: Path, table: str, allowed: Allowed, records: HiddenRecords) -> dict[str, pa.StringArray]:
+    """By column: its values whose rows must go, whatever their type of record."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -129,7 +159,7 @@ def _hidden_by_column(
     hidden: dict[str, pa.StringArray] = {}
     for column in RECORD_COLUMNS[table]:
         values = _distinct(file, column)
-        hidden[column] = _hidden(values, allowed, also_hidden)
+        hidden[column] = _hidden(values, allowed, records.get(column.removesuffix("_id"), ()))
         if column in INTRODUCER_COLUMNS.get(table, ()):
             barred = values.filter(pc.invert(pc.is_in(values, value_set=introducers)))
             hidden[column] = pa.concat_arrays([hidden[column], barred])
@@ -139,6 +169,20 @@ def _hidden_by_column(
         barred = values.filter(pc.invert(pc.is_in(values, value_set=introducers)))
         hidden[column] = pa.concat_arrays([hidden[column], barred])
     return hidden
+
+
+def _hidden_by_type(file: Path, records: HiddenRecords) -> dict[str, pa.StringArray]:
+    """By type of record: its ids in the file whose rows must go. Ids of different types may be equal."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not any(records.values()):
+        return {}
+    values = _distinct(file, "record_id")
+    return {
+        record_type: values.filter(pc.is_in(values, value_set=pa.array(sorted(ids), pa.string())))
+        for record_type, ids in records.items()
+    }
 
 
 def _hidden(values: pa.StringArray, allowed: Allowed, also_hidden: Collection[str]) -> pa.StringArray:
@@ -175,11 +219,27 @@ def _distinct(file: Path, column: str, kind: str | None = None) -> pa.StringArra
     return pc.unique(pa.concat_arrays(found)).drop_null()
 
 
-def _shown(batch: pa.RecordBatch, hidden: Mapping[str, pa.StringArray]) -> pa.BooleanArray:
+def _shown(
+    batch: pa.RecordBatch, hidden: Mapping[str, pa.StringArray], of_type: Mapping[str, pa.StringArray]
+) -> pa.BooleanArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     shown = pa.array([True] * batch.num_rows)
     for column, values in hidden.items():
         shown = pc.and_(shown, pc.invert(pc.is_in(batch[column], value_set=values)))
+    for record_type, values in of_type.items():
+        is_of_type = pc.equal(batch["record_type"], record_type)
+        shown = pc.and_not(shown, pc.and_(is_of_type, pc.is_in(batch["record_id"], value_set=values)))
     return shown
+
+
+def _emptied(batch: pa.RecordBatch, hidden: Mapping[str, pa.StringArray]) -> pa.RecordBatch:
+    """The same rows, hidden values being null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column, values in hidden.items():
+        kept = pc.if_else(pc.is_in(batch[column], value_set=values), pa.scalar(None, pa.string()), batch[column])
+        batch = batch.set_column(batch.schema.get_field_index(column), batch.schema.field(column), kept)
+    return batch

@@ -26,7 +26,7 @@ from relationship_pipeline.lake.reader import open_table
 from relationship_pipeline.lake.writer import CommitFence
 from relationship_pipeline.layout import EpochLayout, Layout
 from relationship_pipeline.publishing.access import give_file, group_ids, open_path
-from relationship_pipeline.publishing.allowed import Allowed, allowed_files, hidden_accounts, hidden_leads
+from relationship_pipeline.publishing.allowed import Allowed, allowed_files, hidden_records
 from relationship_pipeline.publishing.build import EXIT_DISK_FULL, BuildOrder
 from relationship_pipeline.publishing.connection import database_path, report_path
 from relationship_pipeline.publishing.roles import Role, list_roles
@@ -172,7 +172,7 @@ def _readable_files(tree: EpochLayout, as_of: datetime, allowed: Allowed, tmp: P
         committed[table] = manifest.paths(tree.insight(table))
         for file in committed[table]:
             _require_instant(table, file, as_of)
-    records = hidden_accounts(committed["account_kpis"], allowed) | hidden_leads(committed["lead_kpis"], allowed)
+    records = hidden_records(committed, allowed)
     return {table: allowed_files(table, files, allowed, records, tmp) for table, files in committed.items()}
 
 

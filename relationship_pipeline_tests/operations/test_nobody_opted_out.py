@@ -193,6 +193,30 @@ def found_in(work: Work, wanted: Barred, folder: Path) -> list[str]:
     return [*found, *in_exports(layout, wanted, folder), *in_answers(layout, wanted)]
 
 
+TORN = {
+    "an end of an edge has no node": "select source, target from graph_edges where source not in (select node_id from "
+    "graph_nodes) or target not in (select node_id from graph_nodes)",
+    "a tie is to nobody": "select contact_email from (from who_knows_whom union all by name from strength_components) "
+    "anti join contact_kpis using (contact_email)",
+    "a company's tie is to no account": "select account_id from who_knows_company anti join account_kpis using (account_id)",
+    "a record is in no table of its type": "select distinct record_type, record_id from (select record_type, record_id from "
+    "daily_activity union all select record_type, record_id from most_contacted union all select record_type, record_id "
+    "from health_components union all select record_type, record_id from health_history union all select record_type, "
+    "record_id from alerts) anti join (select 'contact' as record_type, contact_email as record_id from contact_kpis union "
+    "all select 'account', account_id from account_kpis union all select 'opportunity', opportunity_id from "
+    "opportunity_kpis union all select 'lead', lead_id from lead_kpis) using (record_type, record_id)",
+    "an account that has no row": "select contact_email, account_id from contact_kpis where account_id not in (select "
+    "account_id from account_kpis)",
+}
+
+
+def torn(work: Work) -> list[str]:
+    """Where published tables do not agree about who there is."""
+    path = work.settings.layout.published / "salesperson.duckdb"
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return [f"{what}: {row}" for what, sql in TORN.items() for row in connection.execute(sql).fetchall()]
+
+
 INTRODUCERS = {"who_knows_whom", "who_knows_company", "strength_components", "graph_nodes", "graph_edges"}
 
 
@@ -242,6 +266,7 @@ def check(tenant: Tenant, members: list[str], entries: list[OptOut], moment: str
         folder = Path(name)
         work = published_after(folder, tenant, members, entries, moment)
         assert found_in(work, barred(tenant, members, entries), folder) == []
+        assert torn(work) == []
 
 
 cases = {

@@ -128,6 +128,43 @@ def test_o6_whoever_is_suppressed_does_not_come_back_under_another_address_that_
     succeed("opt-in", "address", private, **settings)
 
 
+def test_n7_whom_the_crm_gives_a_suppressed_company_stays_in_every_table_without_it(settings, tmp_path):
+    """Only the domain is suppressed; the contact writes from another. A tie to the company that was hidden stays so (K7)."""
+    crm, fay, ben = tmp_path / "data" / "inbox" / "crm", "fay@tailspin.example", "ben@contoso.com"
+    (crm / "contacts.csv").write_text(f"contactid,emailaddress1,_parentcustomerid_value\n1,{fay},8\n")
+    (crm / "accounts.csv").write_text("accountid,name,websiteurl\n8,Hid,https://www.hid.example\n")
+    (crm / "opportunities.csv").write_text("opportunityid,_parentaccountid_value,_parentcontactid_value\n9,8,1\n")
+    succeed("refresh", **settings)
+    succeed("tie", "hide", "hid.example", ben, **settings)
+    before = {table: published(tmp_path, rows.format(fay)) for table, rows in ROWS_OF.items()}
+    assert all(before.values())
+    assert published(tmp_path, f"select account_id from contact_kpis where contact_email = '{fay}'") == [("8",)]
+    succeed("opt-out", "domain", "hid.example", **settings)
+    assert {table: published(tmp_path, rows.format(fay)) for table, rows in ROWS_OF.items()} == before
+    for accounts in (
+        f"select account_id from contact_kpis where contact_email = '{fay}'",
+        f"select account_id from graph_nodes where node_id = '{fay}'",
+    ):
+        assert published(tmp_path, accounts) == [(None,)]
+    assert (
+        published(tmp_path, "select account_id from account_kpis where account_id in ('8', 'tailspin.example')") == []
+    )
+    assert published(tmp_path, "select account_id from who_knows_company where account_id = '8'") == []
+    assert published(tmp_path, "from daily_activity where record_id in ('8', '9')") == []
+    assert (ben,) not in published(
+        tmp_path, f"select colleague_email from who_knows_whom where contact_email = '{fay}'"
+    )
+
+
+ROWS_OF = {
+    "contact_kpis": "select emails_sent, emails_received, health_score from contact_kpis where contact_email = '{}'",
+    "daily_activity": "select day, emails_sent from daily_activity where record_id = '{}' order by day",
+    "who_knows_whom": "select colleague_email, strength from who_knows_whom where contact_email = '{}' order by rank",
+    "graph_nodes": "select kind, degree from graph_nodes where node_id = '{}'",
+    "graph_edges": "select source, strength from graph_edges where target = '{}' order by source",
+}
+
+
 def test_o6_w7_what_is_held_of_a_contact_is_told_for_all_addresses_that_the_crm_lists(settings, tmp_path):
     crm = tmp_path / "data" / "inbox" / "crm"
     (crm / "contacts.csv").write_text(f"contactid,emailaddress1,emailaddress2\n1,dora@home.example,{DORA}\n")

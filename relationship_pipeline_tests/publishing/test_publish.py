@@ -141,6 +141,45 @@ def test_O5_a_hidden_domain_hides_its_account_under_a_crm_id_and_its_sub_domains
     assert not [email for email in emails if email.endswith(domain)]
 
 
+def test_N7_a_contact_of_a_hidden_account_keeps_its_rows_and_is_shown_without_it(tmp_path: Path) -> None:
+    rows = company(contacts=12, accounts=2)
+    account = rows["account_kpis"][0]
+    domain, account["account_id"] = account["domain"], "crm-1"
+    friend = "friend@elsewhere.example"
+    planned = {"contact_email": friend, "account_id": domain, "start_at": AS_OF + timedelta(days=4)}
+    rows["planned_meetings"] = [{**planned, "is_all_day": False, "colleagues": 1}]
+    first = rows["contact_kpis"][0]["contact_email"]
+    for table in rows.values():
+        for row in table:
+            row.update({name: friend for name, value in row.items() if value == first})
+            row.update({name: "crm-1" for name, value in row.items() if value == domain and name != "domain"})
+    rows["daily_activity"].append({"record_type": "opportunity", "record_id": "o0", "day": AS_OF.date()})
+    rows["daily_activity"].append({"record_type": "lead", "record_id": "crm-1", "day": AS_OF.date()})
+    made = tenant(tmp_path, rows)
+    made.publish(Allowed(everyone(rows).introducers, hidden_domains=frozenset({domain})))
+    shown = database(made, "salesperson")
+    for table, column in (
+        ("contact_kpis", "contact_email"),
+        ("planned_meetings", "contact_email"),
+        ("graph_nodes", "node_id"),
+    ):
+        assert rows_of(shown, f"select {column}, account_id from {table} where {column} = '{friend}'") == [
+            (friend, None)
+        ]
+    ties = [row for row in rows["graph_edges"] if row["target"] == friend]
+    assert rows_of(shown, f"select count(*) from graph_edges where target = '{friend}'") == [(len(ties),)]
+    records = rows_of(
+        shown, "select distinct record_type, record_id from daily_activity where record_id in ('crm-1', 'o0')"
+    )
+    assert records == [("lead", "crm-1")], (
+        "the account and its opportunity went; a lead that has the same id is another"
+    )
+    assert rows_of(shown, "from account_kpis where account_id = 'crm-1'") == []
+    assert rows_of(shown, "from opportunity_kpis where opportunity_id = 'o0'") == []
+    left = {account for (account,) in rows_of(shown, "select account_id from contact_kpis")}
+    assert left == {None, rows["account_kpis"][1]["account_id"]}
+
+
 def test_O6_a_lead_loses_its_row_while_it_still_carries_the_name_of_somebody_suppressed(tmp_path: Path) -> None:
     rows = company()
     hidden, renamed, left = [row["lead_id"] for row in rows["lead_kpis"]][:3]

@@ -13,11 +13,11 @@ contacts as (
     select
         records.record_id,
         marks.user_id,
-        contact_accounts.accounts,
+        contact_accounts.all_accounts as accounts,
         bool_or(
             case marks.kind
                 when 'contact' then marks.subject = records.record_id
-                when 'company' then coalesce(list_contains(contact_accounts.accounts, marks.account_id), false)
+                when 'company' then coalesce(list_contains(contact_accounts.all_accounts, marks.account_id), false)
                     or ends_with('.' || split_part(records.record_id, '@', 2), '.' || marks.subject)
                 else false
             end
@@ -29,7 +29,7 @@ contacts as (
     left join contact_accounts on contact_accounts.contact = records.record_id
     where pairs.record_type = 'contact'
       and (pairs.emails_sent > 0 or pairs.accepted > 0)
-    group by records.record_id, marks.user_id, contact_accounts.accounts
+    group by records.record_id, marks.user_id, contact_accounts.all_accounts
 ),
 
 without_contacts as (
