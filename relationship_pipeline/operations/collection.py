@@ -20,7 +20,14 @@ from relationship_pipeline.consent.fence import locked, only_one
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.addresses import domain_of, is_internal
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
-from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
+from relationship_pipeline.domain.months import (
+    SEARCH_EVERY,
+    month_end,
+    month_of,
+    month_range,
+    months_due,
+    open_months,
+)
 from relationship_pipeline.errors import BadInput, BadLake, TryAgain
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.lake.reader import open_table
@@ -44,15 +51,18 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
     record = ControlLedger(settings.layout).current()
     if record is None or refusal(record, Purpose.COLLECT) is not None:
         return []
-    epoch = settings.layout.epoch(record.epoch)
-    landed = {}
-    for month in month_range(record.first_month, month_of(now)):
-        manifest = read_manifest(epoch.month(EMAIL, month))
-        if manifest is not None:
-            landed[month] = manifest.created_at
+    landed = _landed(settings, record, EMAIL, now)
     # An export folder says by itself what it holds of a month; a tenant must be asked.
     search_every = None if settings.source is SourceKind.DATA_CONNECT else SEARCH_EVERY
     return months_due(now, landed, record.first_month, search_every=search_every)
+
+
+def _landed(settings: Settings, record: ConsentRecord, table: str, now: datetime) -> dict[str, datetime]:
+    """When each month of the window was last committed."""
+    epoch = settings.layout.epoch(record.epoch)
+    months = month_range(record.first_month, month_of(now))
+    manifests = {month: read_manifest(epoch.month(table, month)) for month in months}
+    return {month: manifest.created_at for month, manifest in manifests.items() if manifest is not None}
 
 
 @within_epoch
@@ -138,14 +148,19 @@ def collect_planned_meetings(work: Work) -> Manifest:
     record = work.ledger.require(Purpose.COLLECT)
     with _reading(work, record, PLANNED) as reading:
         start = work.settings.now()
-        end = month_end(month_of(start)) + PLANNED_AHEAD
-        scope = ReadScope(reading.rules.readable_mailboxes)
+        end = planned_until(start)
+        scope = ReadScope(reading.rules.readable_mailboxes, open_months=reading.open_months(MEETINGS))
         staged = reading.source.stage_planned_meetings(
             start, end, scope, reading.stage, reading.checkpoint, work.report
         )
         manifest = collect.collect_planned_meetings(reading.collection, start, end, staged)
         staged.settle(manifest.content_id)
     return manifest
+
+
+def planned_until(now: datetime) -> datetime:
+    """Where `planned_meetings` end (B4)."""
+    return month_end(month_of(now)) + PLANNED_AHEAD
 
 
 @contextmanager
@@ -175,6 +190,7 @@ class Reading:
         from relationship_pipeline.lake.directory import store_directory
 
         settings, layout = work.settings, work.settings.layout
+        self.settings, self.record = settings, record
         self.epoch = layout.epoch(record.epoch)
         self.stage = self.epoch.stage
         self.checkpoint = partial(_check, work.ledger, record.epoch)
@@ -205,7 +221,18 @@ class Reading:
             committed = open_table(self.epoch.month(table, month))
         except BadLake:
             committed = None
-        return ReadScope(self.rules.readable_mailboxes, committed.content_id if committed else None)
+        return ReadScope(
+            self.rules.readable_mailboxes,
+            committed.content_id if committed else None,
+            self.open_months(table, month),
+        )
+
+    def open_months(self, table: str, month: str | None = None) -> frozenset[str]:
+        """The months that are still to be read once this reading of `month` has landed, those of planned meetings too."""
+        now = self.settings.now()
+        landed = _landed(self.settings, self.record, table, now) | ({month: datetime.now(UTC)} if month else {})
+        last = month_of(planned_until(now) - timedelta(microseconds=1))
+        return frozenset(open_months(now, landed, self.record.first_month, last))
 
 
 def _check(ledger: ControlLedger, epoch: str) -> None:
