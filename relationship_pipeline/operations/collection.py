@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -51,18 +51,15 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
     record = ControlLedger(settings.layout).current()
     if record is None or refusal(record, Purpose.COLLECT) is not None:
         return []
-    landed = _landed(settings, record, EMAIL, now)
+    epoch = settings.layout.epoch(record.epoch)
+    landed = {}
+    for month in month_range(record.first_month, month_of(now)):
+        manifest = read_manifest(epoch.month(EMAIL, month))
+        if manifest is not None:
+            landed[month] = manifest.created_at
     # An export folder says by itself what it holds of a month; a tenant must be asked.
     search_every = None if settings.source is SourceKind.DATA_CONNECT else SEARCH_EVERY
     return months_due(now, landed, record.first_month, search_every=search_every)
-
-
-def _landed(settings: Settings, record: ConsentRecord, table: str, now: datetime) -> dict[str, datetime]:
-    """When each month of the window was last committed."""
-    epoch = settings.layout.epoch(record.epoch)
-    months = month_range(record.first_month, month_of(now))
-    manifests = {month: read_manifest(epoch.month(table, month)) for month in months}
-    return {month: manifest.created_at for month, manifest in manifests.items() if manifest is not None}
 
 
 @within_epoch
@@ -228,9 +225,16 @@ class Reading:
         )
 
     def open_months(self, table: str, month: str | None = None) -> frozenset[str]:
-        """The months that are still to be read once this reading of `month` has landed, those of planned meetings too."""
+        """The months that are still to be read once this reading of `month` has landed, those of planned meetings and damaged
+        ones too."""
         now = self.settings.now()
-        landed = _landed(self.settings, self.record, table, now) | ({month: datetime.now(UTC)} if month else {})
+        landed = {}
+        for earlier in month_range(self.record.first_month, month_of(now)):
+            with suppress(BadLake):
+                if (manifest := read_manifest(self.epoch.month(table, earlier))) is not None:
+                    landed[earlier] = manifest.created_at
+        if month:
+            landed[month] = datetime.now(UTC)
         last = month_of(planned_until(now) - timedelta(microseconds=1))
         return frozenset(open_months(now, landed, self.record.first_month, last))
 
