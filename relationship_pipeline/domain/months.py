@@ -80,6 +80,18 @@ def is_settled(month: str, instant: datetime) -> bool:
     return instant >= month_end(month) + GRACE
 
 
+def open_months(now: datetime, last_landed: Mapping[str, datetime], first_month: str, last: str) -> list[str]:
+    """The months up to `last` that a reading at `now` or later may be asked for in the ordinary course: all from the running
+    one on, and those before it that have not landed since their grace was over."""
+    running = month_of(now)
+    oldest = max(first_month, add_months(running, -MONTHS_OF_HISTORY))
+    return [
+        month
+        for month in month_range(oldest, last)
+        if month >= running or month not in last_landed or not is_settled(month, last_landed[month])
+    ]
+
+
 def months_due(
     now: datetime, last_landed: Mapping[str, datetime], first_month: str, *, search_every: timedelta | None = None
 ) -> list[str]:

@@ -14,7 +14,7 @@ from relationship_pipeline.consent.epoch_ledger import epoch_transaction
 from relationship_pipeline.erasure.person import Person
 from relationship_pipeline.lake.engine import open_engine
 from relationship_pipeline.lake.manifest import LEFT_OUT, read_manifest
-from relationship_pipeline.layout import Layout
+from relationship_pipeline.layout import EpochLayout, Layout
 from relationship_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def export_person(settings: Settings, epoch: str, person: Person, now: datetime)
         "epoch": epoch,
         "exported_at": now.isoformat(),
         "held": {place: tables for place, tables in held.items() if tables},
-        "not_searched": _not_searched(layout),
+        "not_searched": _not_searched(layout, tree),
     }
 
 
@@ -133,7 +133,11 @@ def _shape(names: Iterable[str]) -> str:
     return "|".join(re.escape(name.lower()) for name in sorted(names))
 
 
-def _not_searched(layout: Layout) -> list[str]:
-    """Places outside an export: the company's own records, and what is sealed or not rows."""
+def _not_searched(layout: Layout, tree: EpochLayout) -> list[str]:
+    """Places outside an export: the company's own records, what is sealed or not rows, and what is on its way to the
+    lake."""
     places = {"inbox/crm": layout.inbox_crm, "inbox/data_connect": layout.inbox_data_connect, "backups": layout.backups}
-    return sorted(name for name, folder in places.items() if folder.is_dir() and any(folder.iterdir()))
+    found = [name for name, folder in places.items() if folder.is_dir() and any(folder.iterdir())]
+    if any(path.is_file() and path.suffix != ".lock" for path in tree.stage.rglob("*")):
+        found.append("stage")
+    return sorted(found)

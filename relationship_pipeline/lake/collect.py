@@ -304,12 +304,14 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
 def _register_rules(
     engine: duckdb.DuckDBPyConnection, collection: Collection, staged: Staged, starts: datetime, ends: datetime
 ) -> None:
-    """Register what decides which rows get in: readable, hidden, hidden_domains, done, bounds."""
+    """Register what decides which rows get in: readable, hidden, hidden_domains, unread, done, bounds."""
     import pyarrow as pa
 
     engine.register("readable", collection.rules.readable)
     engine.register("hidden", collection.rules.hidden)
     engine.register("hidden_domains", collection.rules.hidden_domains)
+    unread = pa.schema([("mailbox", pa.string()), ("copies", pa.int64())])
+    engine.register("unread", pa.table([list(staged.unread), list(staged.unread.values())], schema=unread))
     mailboxes = sorted(staged.read_mailboxes | staged.read_since.keys())
     done = pa.schema([("mailbox", pa.string()), ("since", INSTANT)])
     engine.register("done", pa.table([mailboxes, [staged.read_since.get(name) for name in mailboxes]], schema=done))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,7 +21,14 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.data_dir import first_month
 from relationship_pipeline.domain.addresses import domain_of, is_internal
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
-from relationship_pipeline.domain.months import SEARCH_EVERY, month_end, month_of, month_range, months_due
+from relationship_pipeline.domain.months import (
+    SEARCH_EVERY,
+    month_end,
+    month_of,
+    month_range,
+    months_due,
+    open_months,
+)
 from relationship_pipeline.errors import BadInput, BadLake, TryAgain
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
 from relationship_pipeline.lake.reader import open_table
@@ -144,14 +151,19 @@ def collect_planned_meetings(work: Work) -> Manifest:
     record = work.ledger.require(Purpose.COLLECT)
     with _reading(work, record, PLANNED) as reading:
         start = work.settings.now()
-        end = month_end(month_of(start)) + PLANNED_AHEAD
-        scope = ReadScope(reading.rules.readable_mailboxes)
+        end = planned_until(start)
+        scope = ReadScope(reading.rules.readable_mailboxes, open_months=reading.open_months(MEETINGS))
         staged = reading.source.stage_planned_meetings(
             start, end, scope, reading.stage, reading.checkpoint, work.report
         )
         manifest = collect.collect_planned_meetings(reading.collection, start, end, staged)
         staged.settle(manifest.content_id)
     return manifest
+
+
+def planned_until(now: datetime) -> datetime:
+    """Where `planned_meetings` end (B4)."""
+    return month_end(month_of(now)) + PLANNED_AHEAD
 
 
 @contextmanager
@@ -181,6 +193,7 @@ class Reading:
         from relationship_pipeline.lake.directory import store_directory
 
         settings, layout = work.settings, work.settings.layout
+        self.settings, self.record = settings, record
         self.epoch = layout.epoch(record.epoch)
         self.stage = self.epoch.stage
         self.checkpoint = partial(_check, work.ledger, record.epoch)
@@ -211,7 +224,25 @@ class Reading:
             committed = open_table(self.epoch.month(table, month))
         except BadLake:
             committed = None
-        return ReadScope(self.rules.readable_mailboxes, committed.content_id if committed else None)
+        return ReadScope(
+            self.rules.readable_mailboxes,
+            committed.content_id if committed else None,
+            self.open_months(table, month),
+        )
+
+    def open_months(self, table: str, month: str | None = None) -> frozenset[str]:
+        """The months that are still to be read once this reading of `month` has landed, those of planned meetings and damaged
+        ones too."""
+        now = self.settings.now()
+        landed = {}
+        for earlier in month_range(self.record.first_month, month_of(now)):
+            with suppress(BadLake):
+                if (manifest := read_manifest(self.epoch.month(table, earlier))) is not None:
+                    landed[earlier] = manifest.created_at
+        if month:
+            landed[month] = datetime.now(UTC)
+        last = month_of(planned_until(now) - timedelta(microseconds=1))
+        return frozenset(open_months(now, landed, self.record.first_month, last))
 
 
 def _check(ledger: ControlLedger, epoch: str) -> None:

@@ -33,10 +33,14 @@ class ReadScope:
 
     `committed` is the content id of the month's rows as they stand in the lake now. A source that knows it as what came
     of its own last reading may read only what is new (B3); without it the month is read whole.
+
+    `open_months` are those that later runs read, too: of what a source finds of other months on its way it keeps nothing,
+    nor of the month itself once that is settled. None: all are open.
     """
 
     mailboxes: Collection[str]
     committed: str | None = None
+    open_months: Collection[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Staged:
     `rejected` counts rows that could not become a copy, by reason (`not_json`, `no_item_id`, `no_received_time`,
     `impossible_date`, …). `mailboxes` counts mailboxes by outcome: `expected`, `done`, `missing`, `refused`, `gone`,
     `no_mailbox`, `parked`. `read_mailboxes` are those whose month is complete: copies held earlier from any other
-    mailbox are kept (O1). `partial_reasons` name why the month is incomplete, empty when it is whole.
+    mailbox are kept (O1). `unread` counts copies that were left aside because their mailbox may not be read.
+    `partial_reasons` name why the month is incomplete, empty when it is whole.
 
     `read_since` holds, for mailboxes of which only what is new was read (B3), the instant from which they were: copies
     held earlier from such a mailbox and received before that instant are kept, unless a staged row (before any drop
@@ -70,6 +75,7 @@ class Staged:
 
     files: tuple[Path, ...]
     rejected: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
     mailboxes: Mapping[str, int] = field(default_factory=dict)
     read_mailboxes: frozenset[str] = frozenset()
     expected_copies: int | None = None

@@ -573,6 +573,24 @@ def test_w5_a_split_that_an_eraser_took_files_from_is_made_again(lake):
     assert lake.emails()[1] == before[1]
 
 
+def test_o1_rows_of_mailboxes_out_of_scope_are_counted_by_month_and_mailbox_and_never_staged(lake):
+    rows = [received(n, box) for box in (ANA, BEN) for n in range(3)] + [make.summary_row(ANA), make.summary_row(BEN)]
+    days = [make.event(BEN, organizer=BEN, attendees=[OUT], start=MARCH + n * DAY) for n in range(40)]
+    export(lake, Message_v1=rows, CalendarView_v0=days)
+    lake.allowed = [(make.oid(ANA), None, None)]
+    quality = lake.emails()[0].quality
+    assert (quality["copies_read"], quality["distinct_emails"], quality["dropped"]) == (6, 3, {"not_in_scope": 3})
+    assert quality["mailboxes"] == {"expected": 1, "done": 1, "missing": 0, "refused": 0}
+    assert lake.meetings()[0].quality["dropped"] == {"not_in_scope": 22}
+    staged = [row for path in lake.epoch.stage.rglob("*.parquet") for row in pq.ParquetFile(path).read().to_pylist()]
+    assert {row["mailbox"] for row in staged} == {make.oid(ANA)}
+    start, end = MARCH + 10 * DAY, datetime(2026, 4, 11, tzinfo=UTC)
+    planned = lake.source.stage_planned_meetings(
+        start, end, lake.scope("meetings", "2026-03"), lake.epoch.stage, lambda: None, lambda line: None
+    )
+    assert planned.unread == {make.oid(BEN): 22}
+
+
 def test_new_folder_names_are_learned_when_mail_folder_arrives(lake):
     export(lake, Message_v1=[received(folder="Junk Email")])
     assert lake.emails()[0].rows == 1

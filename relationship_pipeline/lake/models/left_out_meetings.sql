@@ -1,12 +1,13 @@
 -- What the rows of a month of meetings do not show, by mailbox; as left_out.sql. Grain: (mailbox, reason).
--- Inputs: ranked_meetings, staged, readable(mailbox, since, until), bounds(starts, ends), done(mailbox).
+-- Inputs: ranked_meetings, staged, readable(mailbox, since, until), bounds(starts, ends), unread(mailbox, copies),
+-- done(mailbox).
 with
 together as (
-    select mailbox, drop_reason as reason
+    select mailbox, drop_reason as reason, 1 as copies
     from ranked_meetings
     where place = 1 and drop_reason is not null
     union all
-    select staged.mailbox, 'not_in_scope'
+    select staged.mailbox, 'not_in_scope', 1
     from staged, bounds
     anti join readable
         on
@@ -14,9 +15,12 @@ together as (
             and staged.start_at >= coalesce(readable.since, '-infinity'::timestamptz)
             and staged.start_at < coalesce(readable.until, 'infinity'::timestamptz)
     where staged.start_at >= bounds.starts and staged.start_at < bounds.ends and staged.mailbox is not null
+    union all
+    select mailbox, 'not_in_scope', copies
+    from unread
 )
 
-select mailbox, reason, count(*) as copies
+select mailbox, reason, sum(copies)::bigint as copies
 from together
 group by mailbox, reason
 union all

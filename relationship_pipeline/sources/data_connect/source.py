@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from relationship_pipeline.consent.fence import locked
-from relationship_pipeline.domain.months import month_of, month_range
+from relationship_pipeline.domain.months import add_months, month_of, month_range
 from relationship_pipeline.durable import make_folder
 from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
@@ -21,12 +21,15 @@ from relationship_pipeline.sources.data_connect.split import (
     NO_MONTH,
     STAGE_FOLDER,
     Room,
-    SplitRecord,
+    Split,
+    Wanted,
+    drop_files,
+    month_files,
     split_file,
     split_lock,
     stage_key,
-    standing_split,
     sweep_stale,
+    usable_split,
 )
 
 
@@ -86,92 +89,108 @@ class DataConnectSource:
         files = [*datasets["message"], *datasets["inbox"], *datasets["sentitem"]]
         not_provided = () if datasets["mailfolder"] else ("MailFolder_v0",)
         folders = FolderClasses(datasets["mailfolder"])
-        splits, bad = self._split_all(files, stage, folders, checkpoint, progress)
-        return _staged(splits, bad, [month], scope, not_provided)
+        splits, bad = self._split_all(files, stage, folders, [month], scope, checkpoint, progress)
+        return _staged(splits, bad, [month], (month, add_months(month, 1)), scope, not_provided)
 
     def stage_meetings(
         self, month: str, scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress
     ) -> Staged:
-        return self._stage_calendar([month], scope, stage, checkpoint, progress)
+        return self._stage_calendar([month], (month, add_months(month, 1)), scope, stage, checkpoint, progress)
 
     def stage_planned_meetings(
         self, start: datetime, end: datetime, scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress
     ) -> Staged:
         """The months that [start, end) touches, whole; the collection step cuts them to the interval."""
         months = month_range(month_of(start), month_of(end - timedelta(microseconds=1)))
-        return self._stage_calendar(months, scope, stage, checkpoint, progress)
+        days = (_day(start), _day(end))
+        return self._stage_calendar(months, days, scope, stage, checkpoint, progress)
 
     def _stage_calendar(
-        self, months: list[str], scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress
+        self,
+        months: list[str],
+        periods: tuple[str, str],
+        scope: ReadScope,
+        stage: Path,
+        checkpoint: Checkpoint,
+        progress: Progress,
     ) -> Staged:
         datasets = find_datasets(self._folder)
         files = [*datasets["calendarview"], *datasets["event"]]
         if not files:
             return Staged(files=(), not_provided=("CalendarView_v0", "Event_v1"))
         not_provided = () if datasets["calendarview"] else ("CalendarView_v0",)
-        splits, bad = self._split_all(files, stage, None, checkpoint, progress)
-        return _staged(splits, bad, months, scope, not_provided)
+        splits, bad = self._split_all(files, stage, None, months, scope, checkpoint, progress)
+        return _staged(splits, bad, months, periods, scope, not_provided)
 
     def _split_all(
         self,
         files: list[ExportFile],
         stage: Path,
         folders: FolderClasses | None,
+        months: list[str],
+        scope: ReadScope,
         checkpoint: Checkpoint,
         progress: Progress,
-    ) -> tuple[list[tuple[Path, SplitRecord]], list[str]]:
-        """Split every file that is not split yet; returns the splits and the titles of files that cannot be read."""
+    ) -> tuple[list[Split], list[str]]:
+        """Split every file whose split has not what these months need; returns the splits and the titles of files that
+        cannot be read."""
         home = make_folder(stage / STAGE_FOLDER)
         keys = {str(file.path): stage_key(file, folders) for file in files}
         sweep_stale(home, keys)
+        open_months = None if scope.open_months is None else frozenset(scope.open_months)
+        wanted = Wanted(months, frozenset(scope.mailboxes), open_months)
         splits, bad = [], []
         for number, file in enumerate(files, 1):
             checkpoint()
-            target = home / keys[str(file.path)]
+            key = keys[str(file.path)]
             try:
-                with locked(split_lock(target)):
-                    record = standing_split(target)
-                    if record is None:
+                with locked(split_lock(home, key)):
+                    split = usable_split(home, key, wanted)
+                    if split is None:
                         progress(f"reading export file {number} of {len(files)}")
-                        shutil.rmtree(target, ignore_errors=True)
-                        split_file(file, target, folders, self._room, self._clock())
-                        record = standing_split(target)
+                        split_file(file, home, key, folders, wanted, self._room, self._clock())
+                        split = usable_split(home, key, wanted)
             except BadInput as error:
                 if self._on_bad_file == "stop":
                     raise
                 progress(str(error))
                 bad.append(file.title)
                 continue
-            if record is None:
+            if split is None:
                 raise TryAgain(STAGE_WENT)
-            splits.append((target, record))
+            splits.append(split)
         return splits, bad
 
 
 def _staged(
-    splits: list[tuple[Path, SplitRecord]],
+    splits: list[Split],
     bad: list[str],
     months: list[str],
+    periods: tuple[str, str],
     scope: ReadScope,
     not_provided: tuple[str, ...],
 ) -> Staged:
-    """What the splits hold of the months. Rejected rows without any usable time are counted in the newest month that
-    the export holds, so that they are seen once.
+    """What the splits hold of the months, and what they only counted in `periods`, [first, last). Rejected rows without any
+    usable time are counted in the newest month that the export holds, so that they are seen once.
 
     An export may be of some days only. A month that the lake holds and the export does not is not covered; where the
     export begins within the month, only what was received since its first row counts as read again."""
-    files = [target / f"{month}.parquet" for target, record in splits for month in months if month in record.months]
+    files = [path for split in splits for path in month_files(split, months)]
     held = {month for _, record in splits for month in (*record.months, *record.rejected) if month != NO_MONTH}
     newest = max((month for _, record in splits for month in record.months), default=None)
     is_first = scope.committed is not None and min(held, default=None) == months[0]
-    begins = _first_instant(files) if is_first else None
+    firsts = [record.months[month] for _, record in splits for month in months if month in record.months]
+    begins = min(firsts, default=None) if is_first else None
     rejected: Counter[str] = Counter()
+    unread: Counter[str] = Counter()
     states: dict[str, set[str]] = {}
     for _, record in splits:
         for month in months:
             rejected.update(record.rejected.get(month, {}))
         if newest in months:
             rejected.update(record.rejected.get(NO_MONTH, {}))
+        for mailbox, counts in record.unread.items():
+            unread[mailbox] += sum(counts[period] for period in counts if periods[0] <= period < periods[1])
         for mailbox, state in record.mailboxes.items():
             states.setdefault(mailbox, set()).add(state)
     mailboxes = frozenset(scope.mailboxes)
@@ -188,6 +207,7 @@ def _staged(
     return Staged(
         files=tuple(files),
         rejected=dict(rejected),
+        unread=dict(+unread),
         mailboxes={
             "expected": len(mailboxes),
             "done": len(done),
@@ -199,22 +219,16 @@ def _staged(
         not_provided=not_provided,
         read_since=dict.fromkeys(done, begins) if begins is not None and not bad else {},
         is_covered=bool(scope.committed is None or bad or any(month in held for month in months)),
+        settle=partial(_drop_settled, splits, months, scope),
     )
 
 
-def _first_instant(files: list[Path]) -> datetime | None:
-    """The earliest `received_at` or `start_at` in split files, by their statistics."""
-    import pyarrow.parquet as pq
+def _drop_settled(splits: list[Split], months: list[str], scope: ReadScope, content_id: str) -> None:
+    """Nothing reads a month again that has been committed and is not open."""
+    settled = [] if scope.open_months is None else [month for month in months if month not in scope.open_months]
+    for split in splits:
+        drop_files(month_files(split, settled))
 
-    first = []
-    for path in files:
-        metadata = pq.read_metadata(path)
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            columns = (group.column(position) for position in range(group.num_columns))
-            first += [
-                column.statistics.min
-                for column in columns
-                if column.path_in_schema in ("received_at", "start_at") and column.is_stats_set
-            ]
-    return min(first, default=None)
+
+def _day(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%d")
