@@ -23,6 +23,7 @@ from relationship_pipeline.domain.addresses import domain_of, is_internal
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import (
     SEARCH_EVERY,
+    is_settled,
     month_end,
     month_of,
     month_range,
@@ -232,16 +233,19 @@ class Reading:
 
     def open_months(self, table: str, month: str | None = None) -> frozenset[str]:
         """The months that are still to be read once this reading of `month` has landed, those of planned meetings and damaged
-        ones too."""
+        ones too. Where a settled month is read again, all: others may follow, and no file is to be split for each (for how
+        long what is not read stays: LEFTOVER of the split)."""
         now = self.settings.now()
         landed = {}
         for earlier in month_range(self.record.first_month, month_of(now)):
             with suppress(BadLake):
                 if (manifest := read_manifest(self.epoch.month(table, earlier))) is not None:
                     landed[earlier] = manifest.created_at
+        last = month_of(planned_until(now) - timedelta(microseconds=1))
+        if month in landed and is_settled(month, landed[month]):
+            return frozenset(month_range(self.record.first_month, last))
         if month:
             landed[month] = datetime.now(UTC)
-        last = month_of(planned_until(now) - timedelta(microseconds=1))
         return frozenset(open_months(now, landed, self.record.first_month, last))
 
 

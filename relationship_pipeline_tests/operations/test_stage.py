@@ -111,9 +111,15 @@ def test_b3_a_refresh_reads_only_new_files(company):
     assert company.files_read() == 1
 
 
-def test_b8_a_settled_month_collected_again_gives_the_same_rows_and_goes_again(company):
+def test_b8_settled_months_collected_again_give_the_same_rows_are_read_once_and_go_a_day_later(company):
     before = [company.collect(month).content_id for month in (OLDER, CLOSED, RUNNING)]
+    company.files_read()
     assert [company.collect(month).content_id for month in (OLDER, CLOSED, RUNNING)] == before
+    assert company.files_read() == 1
+    yesterday = (datetime.now(UTC) - timedelta(hours=25)).timestamp()
+    for path in company.stage.rglob("*.parquet"):
+        os.utime(path, (yesterday, yesterday))
+    company.collect(RUNNING)
     assert company.staged().keys() == {(ADA, RUNNING), (BEN, RUNNING)}
 
 
