@@ -71,7 +71,7 @@ def test_a_value_of_another_form_names_the_key_and_where_the_form_is_shown(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str, key: str
 ) -> None:
     monkeypatch.setenv(f"RELATIONSHIP_{name}", text)
-    with pytest.raises(BadInput, match=rf"setting {key} is not of its form; `relationship-pipeline init`"):
+    with pytest.raises(BadInput, match=rf"setting {key} is not of its form; `relationship-pipeline init --print`"):
         load_settings()
 
 
