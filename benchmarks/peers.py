@@ -15,9 +15,9 @@ from typing import Any
 
 def _message_columns() -> dict[str, str]:
     """The columns that the project reads of Message_v1."""
-    from relationship_pipeline.sources.data_connect.shapes import MESSAGE, duckdb_type
+    from relationship_pipeline.sources.data_connect.shapes import MESSAGE, Spelling, duckdb_type
 
-    return {name: duckdb_type(shape, pascal=False) for name, shape in MESSAGE.items()}
+    return {name: duckdb_type(shape, Spelling.CAMEL) for name, shape in MESSAGE.items()}
 
 
 def duckdb_read_json(folder: str) -> dict[str, Any]:
