@@ -106,17 +106,17 @@ def record_memberships(layout: Layout, epoch: str, directory: Directory, group_i
         if row["group_id"] in members:
             members[row["group_id"]].add(row["user_id"])
     OptOuts(layout, epoch).record_snapshot(members, directory.members_at or directory.read_at)
-    hold_users(layout, epoch, directory)
-    _record_values(layout, epoch, directory)
+    users, lines = _member_users(directory), entries_of_file(layout.inbox_opt_outs)
+    _hold(OptOuts(layout, epoch), users, lines, directory)
+    _record_values(OptOuts(layout, epoch), users, lines, directory)
 
 
-def _record_values(layout: Layout, epoch: str, directory: Directory) -> None:
+def _record_values(
+    opt_outs: OptOuts, users: Collection[_User], lines: Collection[OptOut], directory: Directory
+) -> None:
     """Fold who is opted out by a line of the file or by the attribute as if either were a group: once the value is taken
     away it is known when it stood (O1). Whoever is not listed now keeps what they had."""
-    opt_outs = OptOuts(layout, epoch)
-    lines = entries_of_file(layout.inbox_opt_outs)
     kept = opt_outs.kept(create=bool(lines))
-    users = _member_users(directory)
     named = _named_by(users, [line for line in lines if line.is_active(directory.read_at)], kept)
     since = {
         user_id: min(line.since for line in mine if line.since)
@@ -136,13 +136,14 @@ def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
     """Remember for whom of the directory entries by hand hold, so that they do whatever becomes of an address (O2); and of
     users who are opted out everywhere all addresses, none of which may come back as somebody outside once the directory
     no longer has it (O4). As hashes, for later consents too (C5)."""
-    opt_outs = OptOuts(layout, epoch)
-    lines = entries_of_file(layout.inbox_opt_outs)
+    _hold(OptOuts(layout, epoch), _member_users(directory), entries_of_file(layout.inbox_opt_outs), directory)
+
+
+def _hold(opt_outs: OptOuts, users: Collection[_User], lines: Collection[OptOut], directory: Directory) -> None:
     kept = opt_outs.kept(create=bool(lines))
     if not len(kept) and not lines:
         return
     in_file = {line.subject for line in lines}
-    users = _member_users(directory)
     owners = _owners(users, directory)
     held: dict[str, set[str]] = defaultdict(set)
     names: dict[str, set[str]] = defaultdict(set)
@@ -160,6 +161,11 @@ def hold_users(layout: Layout, epoch: str, directory: Directory) -> None:
         for address in in_file.intersection(own):
             names[kept.digest(CSV, address)].add(user.user_id)
     opt_outs.hold(kept, held, names)
+
+
+def member_addresses(directory: Directory) -> frozenset[str]:
+    """Every address of every member user (N2)."""
+    return frozenset(address for user in _member_users(directory) for address in user.addresses)
 
 
 def bearer_of(directory: Directory, address: str) -> str | None:
@@ -249,7 +255,7 @@ def recogniser(
     kept = OptOuts(layout, epoch).kept()
     if not len(kept):
         return None
-    ours = {address for user in _member_users(directory) for address in user.addresses} if directory else set()
+    ours = member_addresses(directory) if directory else frozenset()
 
     def recognise(addresses: list[str]) -> list[str]:
         named = kept.match(Kind.ADDRESS, addresses) + kept.match(Kind.USER, addresses)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from relationship_pipeline.settings import Settings
 
 MODELS = "relationship_pipeline.erasure.models"
+LAKE_MODELS = "relationship_pipeline.lake.models"
 EMAIL, MEETINGS, PLANNED, INTERACTIONS = "email", "meetings", "planned_meetings", "interactions"
 Lock = Callable[[str], AbstractContextManager[object]]
 
@@ -103,6 +104,7 @@ def rewrite_lake(
     counts = {"folders": 0, "rows_removed": 0}
     touched: set[str] = set()
     with open_engine(spill, memory_limit=memory_limit, threads=threads) as engine:
+        engine.execute(sql(LAKE_MODELS, "functions"))
         for table, folder in _folders(tree):
             month = folder.name.removeprefix("month=") if folder.name.startswith("month=") else None
             with lock(f"{table}-{month}" if month else table), storage_errors(f"rewriting {table}"):

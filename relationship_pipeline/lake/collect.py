@@ -7,6 +7,7 @@ order, so that a re-run gives the same files.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from relationship_pipeline.lake.engine import (
     copy_to_parquet,
     create_table,
     create_view,
+    identifier,
     keep_build_sides,
     open_engine,
     sql,
@@ -92,8 +94,8 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
         earlier, damage = _earlier_files(folder, staged)
         _register_rules(engine, collection, staged, month_start(month), month_end(month))
         engine.register("left_out_folders", _one_column("folder_class", sorted(LEFT_OUT)))
-        _view_staged(engine, staged.files, STAGED_EMAIL)
-        create_view(engine, "read_copies", _model("read_copies"))
+        _view_staged(engine, staged.files, STAGED_EMAIL, "received_at")
+        create_view(engine, "read_copies", _model("read_staged"))
         _resolve_odd_rows(engine, collection.directory)
         create_table(engine, "copies", _model("copies"))
         if earlier:
@@ -102,7 +104,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
         create_table(engine, "ranked_copies", _model("ranked_copies"), {"cap": collection.settings.batch_cap})
         hidden = _hidden(engine, collection, "hidden_here", "present_addresses")
         part = _write_part(engine, folder, EMAIL_TABLE, _model("email"), {"hidden": hidden})
-        part += _write_part(engine, folder, LEFT_OUT_FILE, _model("left_out"), {})
+        part += _write_left_out(engine, folder, "dropped_copies")
         quality, first_at, last_at = _email_quality(engine, staged, damage)
         return commit_manifest(
             folder,
@@ -144,8 +146,8 @@ def _collect_calendar(
             return _keep(collection, folder, standing, month)
         earlier, damage = _earlier_files(folder, staged) if month else ([], [])
         _register_rules(engine, collection, staged, *interval)
-        _view_staged(engine, staged.files, STAGED_MEETING)
-        create_view(engine, "read_meetings", _model("read_meetings"))
+        _view_staged(engine, staged.files, STAGED_MEETING, "start_at")
+        create_view(engine, "read_meetings", _model("read_staged"))
         create_table(engine, "meeting_people", _model("meeting_people"))
         _register_resolved(engine, collection.directory, "meeting_people")
         create_table(engine, "resolved_people", _model("resolved_people"))
@@ -155,7 +157,7 @@ def _collect_calendar(
         create_table(engine, "ranked_meetings", _model("ranked_meetings"))
         hidden = _hidden(engine, collection, "hidden_in_meetings", "present_in_meetings")
         part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
-        part += _write_part(engine, folder, LEFT_OUT_FILE, _model("left_out_meetings"), {})
+        part += _write_left_out(engine, folder, "dropped_meetings")
         quality, first_at, last_at = _meeting_quality(engine, staged, damage)
         return commit_manifest(
             folder,
@@ -209,10 +211,7 @@ def _meeting_quality(
 ) -> tuple[dict[str, Any], datetime | None, datetime | None]:
     """The quality record of meetings: copies_read = distinct_meetings + duplicates + sum(dropped)."""
     counts = _one_row(engine, _model("meeting_counts"))
-    dropped = dict(staged.rejected)
-    for model in ("unread_meetings", "dropped_meetings"):
-        for reason, copies in engine.execute(_model(model)).fetchall():
-            dropped[reason] = dropped.get(reason, 0) + copies
+    dropped = _dropped(engine, staged)
     quality = {
         "copies_read": counts["distinct_meetings"] + counts["duplicates"] + sum(dropped.values()),
         "distinct_meetings": counts["distinct_meetings"],
@@ -233,10 +232,7 @@ def _email_quality(
     copies_read = distinct_emails + duplicates + sum(dropped) + left_out_copies; `kept_earlier` copies are among them.
     """
     counts = _one_row(engine, _model("email_counts"))
-    dropped = dict(staged.rejected)
-    for model in ("unread_copies", "dropped_copies"):
-        for reason, copies in engine.execute(_model(model)).fetchall():
-            dropped[reason] = dropped.get(reason, 0) + copies
+    dropped = _dropped(engine, staged)
     if counts["meeting_messages"]:
         dropped["meeting_message"] = counts["meeting_messages"]
     reasons = [*staged.partial_reasons, *damage]
@@ -257,6 +253,13 @@ def _email_quality(
         **_reading(staged, reasons),
     }
     return quality, counts["first_at"], counts["last_at"]
+
+
+def _dropped(engine: duckdb.DuckDBPyConnection, staged: Staged) -> dict[str, int]:
+    """By reason, what the source rejected and what the rows do not show."""
+    dropped = Counter(staged.rejected)
+    dropped.update(dict(engine.execute(_model("dropped_by_reason")).fetchall()))
+    return dict(dropped)
 
 
 def _reading(staged: Staged, reasons: list[str]) -> dict[str, Any]:
@@ -319,16 +322,18 @@ def _register_rules(
     engine.register("bounds", pa.table([[starts], [ends]], schema=bounds))
 
 
-def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schema: pa.Schema) -> None:
-    """The staged files as the view `staged`, with file and row number as the rows' names."""
+def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schema: pa.Schema, instant: str) -> None:
+    """The staged files as the view `staged`, with file and row number as the rows' names, and as `dated_at` the column that
+    says which month a row belongs to."""
     import pyarrow as pa
 
     paths = [str(path) for path in files]
     if paths:
-        engine.read_parquet(paths, filename=True, file_row_number=True, hive_partitioning=False).create_view("staged")
+        rows = engine.read_parquet(paths, filename=True, file_row_number=True, hive_partitioning=False)
+        rows.project(f"*, {identifier(instant)} as dated_at").create_view("staged")
     else:
-        row_names = [pa.field("filename", pa.string()), pa.field("file_row_number", pa.int64())]
-        engine.register("staged", pa.schema([*schema, *row_names]).empty_table())
+        further = pa.schema([("filename", pa.string()), ("file_row_number", pa.int64()), ("dated_at", INSTANT)])
+        engine.register("staged", pa.schema([*schema, *further]).empty_table())
 
 
 def _resolve_odd_rows(engine: duckdb.DuckDBPyConnection, directory: Directory) -> None:
@@ -379,6 +384,13 @@ def _hidden(engine: duckdb.DuckDBPyConnection, collection: Collection, hidden: s
     if collection.recognise is not None:
         found.update(collection.recognise([address for (address,) in engine.execute(_model(present)).fetchall()]))
     return sorted(found)
+
+
+def _write_left_out(engine: duckdb.DuckDBPyConnection, folder: Path, model: str) -> list[DataFile]:
+    """The counts by mailbox of what the rows do not show; leaves table `dropped`, which `model` makes."""
+    create_table(engine, "not_in_scope", _model("not_in_scope"))
+    create_table(engine, "dropped", _model(model))
+    return _write_part(engine, folder, LEFT_OUT_FILE, _model("left_out"), {})
 
 
 def _write_part(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from relationship_pipeline.consent.enforcement import (
     Rules,
     groups_needed,
+    member_addresses,
     read_rules,
     recogniser,
     record_memberships,
@@ -276,8 +277,7 @@ def persons_of_crm(settings: Settings, epoch: str, directory: Directory | None) 
     loaded = load_tables(settings.layout.epoch(epoch), CRM_TABLE)
     if loaded is None or directory is None:
         return {}
-    members = {row["user_id"] for row in directory.users.to_pylist() if row["is_member"]}
-    ours = {row["address"] for row in directory.addresses.to_pylist() if row["user_id"] in members}
+    ours = member_addresses(directory)
     internal = frozenset(settings.internal_domains or directory.domains.column("domain").to_pylist())
 
     def is_outside(address: str) -> bool:

@@ -1,5 +1,6 @@
 -- A month of emails as a collection that never saw these people would have left it (W5).
 -- Grain: one copy (schemas.EMAIL). Inputs: $files, $mailboxes (whose copies go), $addresses (to go from others' copies).
+-- Lakes of earlier versions hold names with addresses in them, which plain_name (lake/models/functions.sql) takes away.
 -- Ranks and order are those of lake/models/ranked_copies.sql and email.sql.
 with kept as (
     select
@@ -19,12 +20,9 @@ select
     received_at,
     sent_at,
     if(list_contains($addresses::varchar[], from_address), null, from_address) as from_address,
-    -- lakes of earlier versions hold names with addresses in them (lake/models/functions.sql, plain_name)
-    case
-        when list_contains($addresses::varchar[], coalesce(from_address, sender_address)) then null
-        when not contains(from_name, '@') then from_name
-        when not contains(split_part(from_name, '<', 1), '@') then nullif(trim(split_part(from_name, '<', 1)), '')
-    end as from_name,
+    if(
+        list_contains($addresses::varchar[], coalesce(from_address, sender_address)), null, plain_name(from_name)
+    ) as from_name,
     if(list_contains($addresses::varchar[], sender_address), null, sender_address) as sender_address,
     list_filter(to_addresses, lambda a: not list_contains($addresses::varchar[], a)) as to_addresses,
     list_filter(cc_addresses, lambda a: not list_contains($addresses::varchar[], a)) as cc_addresses,
