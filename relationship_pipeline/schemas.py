@@ -330,7 +330,7 @@ _RECENCY_AND_HEALTH = (
     ("health_trend", _TEXT, "improving, steady, declining, not_enough_info or not_applicable"),
     ("health_reasons", _TEXT, "The two biggest reasons for the score, in a plain sentence"),
     ("computation_accuracy", _TEXT, "complete, or partial when a month of the window is missing or incomplete (B2)"),
-    ("updated_at", INSTANT, "When the newest month behind the row was read"),
+    ("updated_at", INSTANT, "As of when the newest month behind the row was read: an export, when it was written"),
     _AS_OF,
 )
 
@@ -506,7 +506,7 @@ PUBLISHED: dict[str, PublishedTable] = {
             ("mailboxes_expected", _COUNT, "Mailboxes that may be read"),
             ("mailboxes_read", _COUNT, "Mailboxes that were read whole"),
             ("status", _TEXT, "complete or partial"),
-            ("read_at", INSTANT, "When the batch was read last"),
+            ("read_at", INSTANT, "As of when the batch was read last: an export, when it was written"),
             ("left_out_copies", _COUNT, "Copies of the emails in left_out_by_cap"),
             ("settled_copies", _COUNT, "Copies of emails that belong to the month before, by their earliest copy (B5)"),
             _AS_OF,

@@ -176,6 +176,7 @@ def _rewrite_folder(
         quality=adjusted(manifest.quality, before, after, unseen),
         first_at=after["first_at"],
         last_at=after["last_at"],
+        read_at=manifest.shows_until,
     )
     return manifest.rows - part.rows
 

@@ -17,7 +17,7 @@ def month_records(window: Window) -> pa.Table:
     import pyarrow as pa
 
     rows = [
-        _row(lake.month, lake.emails.quality, interactions.quality, lake.emails.created_at)
+        _row(lake.month, lake.emails.quality, interactions.quality, lake.emails.shows_until)
         for lake, interactions in zip(window.lake, window.interactions, strict=True)
         if lake.emails is not None
     ]

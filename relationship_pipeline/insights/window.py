@@ -75,7 +75,7 @@ class Window:
     def updated_at(self) -> datetime:
         """When the newest month of the window was read."""
         manifests = [manifest for month in self.lake for manifest in (month.emails, month.meetings) if manifest]
-        return max((manifest.created_at for manifest in manifests), default=self.as_of)
+        return max((manifest.shows_until for manifest in manifests), default=self.as_of)
 
 
 def open_window(context: BuildContext, as_of: datetime) -> Window:

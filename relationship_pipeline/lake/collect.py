@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -72,7 +72,7 @@ class Rules(Protocol):
 class Collection:
     """What every collection step needs: where the lake is, who may be collected, and the fence around its commit.
     `recognise` picks, from all addresses of a month, those suppressed under an earlier consent (C5): only their hashes
-    are kept, so no table can name them beforehand."""
+    are kept, so no table can name them beforehand. `written_at`: as of when the source is, where that is not now."""
 
     layout: Layout
     epoch: str
@@ -81,6 +81,7 @@ class Collection:
     settings: Settings
     fence: CommitFence
     recognise: Callable[[list[str]], list[str]] | None = None
+    written_at: datetime | None = None
 
 
 def collect_emails(collection: Collection, month: str, staged: Staged) -> Manifest:
@@ -116,6 +117,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
             quality=quality,
             first_at=first_at,
             last_at=last_at,
+            read_at=_read_at(collection, last_at),
         )
 
 
@@ -169,6 +171,7 @@ def _collect_calendar(
             quality=quality,
             first_at=first_at,
             last_at=last_at,
+            read_at=_read_at(collection),
         )
 
 
@@ -186,10 +189,18 @@ def _keep(collection: Collection, folder: Path, standing: Manifest, month: str) 
         files=standing.files,
         fence=collection.fence,
         inputs=standing.inputs,
-        quality=kept_quality(standing.quality, read_whole=standing.created_at >= month_end(month)),
+        quality=kept_quality(standing.quality, read_whole=standing.shows_until >= month_end(month)),
         first_at=standing.first_at,
         last_at=standing.last_at,
+        read_at=_read_at(collection, standing.last_at),
     )
+
+
+def _read_at(collection: Collection, last_at: datetime | None = None) -> datetime | None:
+    """As of when the source was read: an export when it was written, but not before its youngest email, for copying may
+    lose the times of files."""
+    written = collection.written_at
+    return None if written is None else min(datetime.now(UTC), max(written, last_at or written))
 
 
 def kept_quality(quality: Mapping[str, Any], *, read_whole: bool) -> dict[str, Any]:

@@ -35,7 +35,9 @@ class DataFile(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What one folder of the lake holds now.
 
-    `inputs` maps what the rows were made from to its content id, so that a build knows what is stale.
+    `inputs` maps what the rows were made from to its content id, so that a build knows what is stale. `read_at`: as of when
+    the rows show their source, where that is not `created_at`: an export is older than its reading, and erasing somebody
+    reads no source again.
     `quality` is the quality record of B9 for collected months (counts by name, no personal data).
     """
 
@@ -48,6 +50,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     quality: dict[str, Any] = {}
     first_at: datetime | None = None
     last_at: datetime | None = None
+    read_at: datetime | None = None
+
+    @property
+    def shows_until(self) -> datetime:
+        """The instant as of which the rows show their source."""
+        return self.read_at or self.created_at
 
     @property
     def rows(self) -> int:

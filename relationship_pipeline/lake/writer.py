@@ -38,6 +38,7 @@ def commit_manifest(
     quality: dict[str, Any] | None = None,
     first_at: datetime | None = None,
     last_at: datetime | None = None,
+    read_at: datetime | None = None,
 ) -> Manifest:
     """Replace what the folder holds, in one rename, if consent still stands; then sweep the parts nothing names.
 
@@ -53,6 +54,7 @@ def commit_manifest(
         quality=quality or {},
         first_at=first_at,
         last_at=last_at,
+        read_at=read_at,
     )
     with fence():
         put_bytes(folder / MANIFEST, encode_manifest(manifest))

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 PLANNED_AHEAD = timedelta(days=92)
 """B4: how far `planned_meetings` looks past the running month."""
 
+STALE = timedelta(hours=36)
+"""How old an export may be before a reading says so: one a day, and half a day to write and copy it."""
+
 EMAIL, MEETINGS, PLANNED, CRM_TABLE = "email", "meetings", "planned_meetings", "crm_records"
 
 
@@ -60,7 +63,7 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
     for month in month_range(first, month_of(now)):
         manifest = read_manifest(epoch.month(EMAIL, month))
         if manifest is not None:
-            landed[month] = manifest.created_at
+            landed[month] = manifest.shows_until
     # An export folder says by itself what it holds of a month; a tenant must be asked.
     search_every = None if settings.source is SourceKind.DATA_CONNECT else SEARCH_EVERY
     return months_due(now, landed, first, search_every=search_every)
@@ -128,6 +131,8 @@ def collect_emails(work: Work, month: str) -> Manifest:
     work.report(
         f"{month}: {manifest.quality['distinct_emails']:,} emails from {manifest.quality['copies_read']:,} copies"
     )
+    if manifest.created_at - manifest.shows_until > STALE:
+        work.report(f"the export is of {manifest.shows_until:%Y-%m-%d %H:%M} UTC: nothing younger is known")
     return manifest
 
 
@@ -201,6 +206,7 @@ class Reading:
         self.checkpoint = partial(_check, work.ledger, record.epoch)
         fence = partial(work.ledger.commit_fence, record.epoch, Purpose.COLLECT)
         self.source = open_source(settings, self.epoch)
+        self.written_at = self.source.written_at()
         groups = groups_needed(layout, record.epoch, settings)
         with locked(layout.work_lock("directory")):
             directory = self.source.read_directory(groups)
@@ -217,6 +223,7 @@ class Reading:
             settings=settings,
             fence=partial(rules_fence, layout, record.epoch, self.rules.version),
             recognise=recogniser(layout, record.epoch, directory),
+            written_at=self.written_at,
         )
 
     def scope(self, table: str, month: str) -> ReadScope:
@@ -241,12 +248,12 @@ class Reading:
         for earlier in month_range(self.record.first_month, month_of(now)):
             with suppress(BadLake):
                 if (manifest := read_manifest(self.epoch.month(table, earlier))) is not None:
-                    landed[earlier] = manifest.created_at
+                    landed[earlier] = manifest.shows_until
         last = month_of(planned_until(now) - timedelta(microseconds=1))
         if month in landed and is_settled(month, landed[month]):
             return frozenset(month_range(self.record.first_month, last))
         if month:
-            landed[month] = datetime.now(UTC)
+            landed[month] = self.written_at or datetime.now(UTC)
         return frozenset(open_months(now, landed, self.record.first_month, last))
 
 

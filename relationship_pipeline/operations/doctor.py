@@ -123,14 +123,16 @@ def _source(settings: Settings) -> Iterator[Finding]:
 
 
 def _export_folder(folder: Path) -> Iterator[Finding]:
-    from relationship_pipeline.sources.data_connect.files import find_datasets
+    from relationship_pipeline.sources.data_connect.files import find_datasets, mail_files
 
     try:
-        found = {name for name, files in find_datasets(folder).items() if files}
+        datasets = find_datasets(folder)
     except BadInput as error:
         yield Finding("export folder", Verdict.FAIL, str(error))
         return
-    yield Finding("export folder", Verdict.PASS, "holds the mail and the users")
+    written = max(file.written_at for file in mail_files(datasets))
+    yield Finding("export folder", Verdict.PASS, f"holds the users and mail up to {written:%Y-%m-%d %H:%M} UTC")
+    found = {name for name, files in datasets.items() if files}
     for title, names in OPTIONAL_DATASETS.items():
         if found.isdisjoint(names):
             yield Finding(title, Verdict.CANNOT_TELL, "not in the export: what it would tell is not known")

@@ -78,14 +78,15 @@ def _deriving(work: Work) -> _Deriving:
 
 
 def insights_as_of(work: Work, record: ConsentRecord) -> datetime:
-    """The instant insights are for: `as_of` where it is set, else when a month was last read, so that all tables of a
-    build are for one instant and nothing is computed for a time that was not looked at."""
+    """The instant insights are for: `as_of` where it is set, else when a month was last read (an export: when it was
+    written), so that all tables of a build are for one instant and nothing is computed for a time that was not looked
+    at."""
     if work.settings.as_of is not None:
         return work.settings.as_of
     epoch = work.settings.layout.epoch(record.epoch)
     months = month_range(record.first_month, month_of(datetime.now(UTC)))
     manifests = [read_manifest(epoch.month(EMAIL, month)) for month in months]
-    landed = [manifest.created_at for manifest in manifests if manifest is not None]
+    landed = [manifest.shows_until for manifest in manifests if manifest is not None]
     if not landed:
         raise BadInput("no month was collected yet: run `relationship-pipeline backfill`")
     return max(landed)

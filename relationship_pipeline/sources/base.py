@@ -92,6 +92,9 @@ class Source(Protocol):
 
     name: str
 
+    def written_at(self) -> datetime | None:
+        """As of when the emails of a source that does not answer by itself are; None: it tells what there is now."""
+
     def read_directory(self, group_ids: Collection[str]) -> Directory:
         """The users, their addresses and the members of these groups, now. A missing or unreadable group raises
         BadInput (O1), or TryAgain where that may pass."""

@@ -9,7 +9,7 @@ import pytest
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.operations.doctor import Finding, Verdict, examine
 from relationship_pipeline.settings import load_settings
-from relationship_pipeline.sources.data_connect.files import find_datasets
+from relationship_pipeline.sources.data_connect.files import find_datasets, mail_files
 from relationship_pipeline_tests.factories import write_export
 
 USERS = {"User_v1": [{"id": "1"}]}
@@ -43,8 +43,8 @@ def test_c7_doctor_passes_exactly_the_exports_that_can_be_collected(
         for file in folder.glob("*_v1/*"):
             file.unlink()
     try:
-        find_datasets(folder)
-        expected = (Verdict.PASS, "holds the mail and the users")
+        written = max(file.written_at for file in mail_files(find_datasets(folder)))
+        expected = (Verdict.PASS, f"holds the users and mail up to {written:%Y-%m-%d %H:%M} UTC")
     except BadInput as error:
         expected = (Verdict.FAIL, str(error))
     found = examined(folder, tmp_path)["export folder"]

@@ -71,6 +71,11 @@ def find_datasets(home: Path) -> Mapping[str, list[ExportFile]]:
     return found
 
 
+def mail_files(datasets: Mapping[str, list[ExportFile]]) -> list[ExportFile]:
+    """Those of the datasets that hold emails."""
+    return [*datasets["message"], *datasets["inbox"], *datasets["sentitem"]]
+
+
 def _files_below(folder: Path, dataset: str) -> list[ExportFile]:
     """All files of a dataset folder but `metadata/` and those a copy tool hides or marks (`_SUCCESS`, `.crc`)."""
     files = []

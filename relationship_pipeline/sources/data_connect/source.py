@@ -15,7 +15,7 @@ from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import STAGE_WENT, Checkpoint, Directory, Progress, ReadScope, Staged
 from relationship_pipeline.sources.data_connect.directory import directory_tables, group_members
-from relationship_pipeline.sources.data_connect.files import ExportFile, find_datasets, is_summary, rows
+from relationship_pipeline.sources.data_connect.files import ExportFile, find_datasets, is_summary, mail_files, rows
 from relationship_pipeline.sources.data_connect.folders import FolderClasses
 from relationship_pipeline.sources.data_connect.split import (
     NO_MONTH,
@@ -58,6 +58,10 @@ class DataConnectSource:
         self._free_mail_domains = frozenset(free_mail_domains)
         self._clock = clock
 
+    def written_at(self) -> datetime:
+        """When the youngest file with emails was written."""
+        return max(file.written_at for file in mail_files(find_datasets(self._folder)))
+
     def read_directory(self, group_ids: Collection[str]) -> Directory:
         """Users and their addresses from User_v1, members of the groups from GroupMembers_v0, nested ones included, as of
         when that was written: what changed since is not in it (O1).
@@ -86,7 +90,7 @@ class DataConnectSource:
         self, month: str, scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress
     ) -> Staged:
         datasets = find_datasets(self._folder)
-        files = [*datasets["message"], *datasets["inbox"], *datasets["sentitem"]]
+        files = mail_files(datasets)
         not_provided = () if datasets["mailfolder"] else ("MailFolder_v0",)
         folders = FolderClasses(datasets["mailfolder"])
         splits, bad = self._split_all(files, stage, folders, [month], scope, checkpoint, progress)

@@ -58,6 +58,9 @@ class GraphSource:
         self._patience = patience
         self._now = now
 
+    def written_at(self) -> None:
+        """See Source."""
+
     def read_directory(self, group_ids: Collection[str]) -> Directory:
         """See Source. Raises TryAgain for a fault that may pass: every collection begins here, and would be off until
         the next day for a minute's trouble."""
