@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from relationship_pipeline.domain.months import MONTHS_OF_HISTORY, add_months, month_of, parse_month
@@ -81,13 +80,3 @@ def first_to_collect(settings: Settings, consented: str) -> str:
 
 def _first_month_now(settings: Settings) -> str:
     return settings.first_month or add_months(month_of(settings.now()), -MONTHS_OF_HISTORY)
-
-
-def tighten(folder: Path) -> None:
-    """Take group and world rights away from everything below a folder of ours; symbolic links are left alone."""
-    for path in folder.rglob("*"):
-        if path.is_symlink():
-            continue
-        wanted = 0o700 if path.is_dir() else 0o600
-        if path.stat().st_mode & 0o077:
-            path.chmod(wanted)

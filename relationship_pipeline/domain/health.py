@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 COMPONENTS = ("activity", "recency", "engagement", "responsiveness")
-NEUTRAL_WEIGHT = 6
-"""A kind of interaction with this weight counts once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,13 +229,6 @@ class Mailboxes:
         if self._imported(copy.mailbox) and copy.number >> 30 & 1023 < 102 and copy.received < self._import_at:
             copy.visible_from = copy.created = self._import_at + (copy.number & 0xFFF)
 
-    def find(self, mailbox: int, number: int) -> Copy | None:
-        """A copy by its number in the mailbox; walks the whole window, for tests and the control plane only."""
-        for copy in self.copies(mailbox, 0, NEVER):
-            if copy.number == number:
-                return copy
-        return None
-
     def move(self, copy: Copy, folder: int, now: int) -> None:
         """Move a message by hand, from `now` on."""
         first = copy.folder_at(now)

@@ -27,7 +27,7 @@ from relationship_pipeline.simulator.query import BadQuery, Options, signer
 from relationship_pipeline.simulator.scenario import Scenario
 from relationship_pipeline.simulator.tenant import Tenant
 from relationship_pipeline.simulator.times import iso
-from relationship_pipeline.simulator.tokens import Identity, TokenError
+from relationship_pipeline.simulator.tokens import GRAPH_APP_ID, Identity, TokenError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -449,7 +449,7 @@ class GraphService:
         if "prefer" in request and answer.status == 200:
             headers["Preference-Applied"] = request["prefer"]
         if answer.status == 401:
-            headers.setdefault("WWW-Authenticate", 'Bearer realm="", client_id="00000003-0000-0000-c000-000000000000"')
+            headers.setdefault("WWW-Authenticate", f'Bearer realm="", client_id="{GRAPH_APP_ID}"')
         body = answer.body
         zipped = len(body) >= _GZIP_FROM and "gzip" in request.get("accept-encoding", "")
         try:

@@ -20,6 +20,7 @@ from relationship_pipeline.simulator.scenario import Scenario
 from relationship_pipeline.simulator.times import iso
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
+"""Microsoft Graph's own, which its challenges name."""
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 # Application roles by name (graph.md 1.1; the rest of the ids from the same public list).
 ROLE_IDS: Mapping[str, str] = {

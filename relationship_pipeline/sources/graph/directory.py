@@ -71,7 +71,6 @@ class _Group(msgspec.Struct):
 class _Assignment(msgspec.Struct):
     id: str | None = None
     appRoleId: str | None = None
-    resourceDisplayName: str | None = None
 
 
 class _PrepaidUnits(msgspec.Struct):

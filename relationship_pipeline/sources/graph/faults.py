@@ -79,7 +79,6 @@ _404: dict[str, Kind] = {
     "errorsyncfoldernotfound": Kind.NOT_FOUND,
 }
 _DENIED = frozenset({"erroraccessdenied", "accessdenied", "authorization_requestdenied", "forbidden"})
-_TRANSIENT_4XX = frozenset({408, 425})
 
 
 def classify(status: int, code: str, *, empty: bool, challenge: str = "") -> Kind:

@@ -37,8 +37,7 @@ accounts as (
         count(*) as contacts,
         count(*) filter (where members.days_since_last_interaction < k.live_days) as live,
         max(members.last_interaction_at) filter (where members.days_since_last_interaction >= k.live_days)
-            + to_days(any_value(k.live_days)) as since_others,
-        min(members.last_interaction_at) as since_only
+            + to_days(any_value(k.live_days)) as since_others
     from members, health_constants
     group by members.account_id
 ),

@@ -14,10 +14,8 @@ gaps as (
 select
     $record_type::varchar as record_type,
     record_id,
-    count(*) as active_days,
     median(gap) as usual_gap,
     min(day) as first_on,
-    max(day) as last_on,
     coalesce(sum(weighted) filter (where age < k.recent_days), 0) as recent,
     coalesce(sum(weighted) filter (where age >= k.recent_days and age < k.recent_days + k.base_days), 0) as base
 from gaps, health_constants

@@ -4,8 +4,7 @@ select
     account_kpis.account_id,
     account_kpis.account_name,
     account_kpis.last_interaction_at,
-    alerts.detail,
-    count(*) over () as all_single
+    alerts.detail
 from alerts
 inner join account_kpis on alerts.record_id = account_kpis.account_id
 where alerts.record_type = 'account' and alerts.kind = 'single_threaded'
