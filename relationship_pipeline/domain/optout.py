@@ -193,17 +193,6 @@ def _in_force_for_counts(entry: OptOut, consented_at: datetime | None) -> Interv
     return entry.in_force
 
 
-def may_collect(received_at: datetime, collectable: Iterable[Interval]) -> bool:
-    """Whether a copy received then may be collected now (O1)."""
-    return any(received_at in interval for interval in collectable)
-
-
-def domain_covers(domain: str, address: str) -> bool:
-    """Whether an address lies in a domain or one of its sub-domains."""
-    host = address.rpartition("@")[2]
-    return host == domain or host.endswith(f".{domain}")
-
-
 def parse_scopes(text: str | None, kind: Kind) -> frozenset[Scope]:
     """`mailbox`, `introducer`, `everywhere`, several joined by `+` or `,`. Raises ValueError that says the choices."""
     if not text:

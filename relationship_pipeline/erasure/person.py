@@ -140,16 +140,6 @@ def run_request(
     return Status.COMPLETED
 
 
-def erasure_status_of(layout: Layout, epoch: str, address: str) -> Status:
-    """The status of the newest request for an address."""
-    with epoch_transaction(layout.epoch(epoch).ledger, read_only=True) as connection:
-        row = connection.execute(
-            "select status from person_erasure where subject = ? order by request desc limit 1",
-            (address_of(address),),
-        ).fetchone()
-    return Status(row[0]) if row else Status.NO_REQUEST
-
-
 def people_due(tree: EpochLayout, rules: Rules, settings: Settings) -> Without:
     """Whose existing data must go by the rules (O2, groups in mode `erase`) and is still held: what a refresh erases.
     Empty (false) when nobody is due. Looks at the lake, so it needs no book-keeping and forgets nothing."""

@@ -70,12 +70,6 @@ def list_exports(ledger: Path) -> list[Export]:
     return [Export(number, datetime.fromisoformat(at), *rest) for number, at, *rest in rows]
 
 
-def looked_up_hash(ledger: Path, looked_up: str) -> str:
-    """The hash under which an address or domain stands in the register, for an administrator who asks about one."""
-    with epoch_transaction(ledger) as connection:
-        return hmac.digest(_key(connection), looked_up.encode(), "sha256").hex()
-
-
 def _create(connection: sqlite3.Connection) -> None:
     for statement in _TABLES:
         connection.execute(statement)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,7 +28,6 @@ from relationship_pipeline.erasure.person import (
     Status,
     count_left,
     erase_due_people,
-    erasure_status_of,
     forbidden,
     identify,
     people_due,
@@ -240,16 +241,22 @@ def test_c5_an_outside_person_suppressed_under_an_earlier_consent_is_left_out_of
     assert mentions(again, "joann@customer.example") > 0
 
 
+def statuses(home: Home) -> list[str]:
+    """Of the requests that the ledger holds."""
+    with closing(sqlite3.connect(home.layout.epoch(home.epoch).ledger)) as connection:
+        return [status for (status,) in connection.execute("select status from person_erasure order by request")]
+
+
 def test_w5_statuses_and_what_stands_in_them(tmp_path):
     home = consented(tmp_path / "data")
     collect(home, random_month(1), tmp_path)
-    assert erasure_status_of(home.layout, home.epoch, "amber@contoso.example") is Status.NO_REQUEST
+    assert statuses(home) == []
     assert (
         run_request(settings_of(home), home.epoch, "999", TENANT, {}, rebuild=lambda: None, now=lambda: NOW)
         is Status.NO_REQUEST
     )
     request = request_erasure(home.layout, home.epoch, "Amber@contoso.example ", everywhere=False, now=NOW)
-    assert erasure_status_of(home.layout, home.epoch, "amber@contoso.example") is Status.PROCESSING
+    assert statuses(home) == [Status.PROCESSING]
     assert request_erasure(home.layout, home.epoch, "amber@contoso.example", everywhere=False, now=NOW) == request
 
     def broken() -> None:
@@ -257,7 +264,7 @@ def test_w5_statuses_and_what_stands_in_them(tmp_path):
 
     with pytest.raises(PipelineError, match="disk full"):
         run_request(settings_of(home), home.epoch, request, TENANT, {}, rebuild=broken, now=lambda: NOW)
-    assert erasure_status_of(home.layout, home.epoch, "amber@contoso.example") is Status.FAILED
+    assert statuses(home) == [Status.FAILED]
     rebuilt: list[int] = []
     done = run_request(
         settings_of(home), home.epoch, request, TENANT, {}, rebuild=lambda: rebuilt.append(1), now=lambda: NOW
@@ -274,7 +281,7 @@ def test_w5_a_request_finds_the_person_however_the_address_is_written(tmp_path):
     assert mentions(home, "ann@customer.example") == 0
     subjects = {entry.subject for entry in OptOuts(home.layout, home.epoch).entries()}
     assert subjects == {"ann@customer.example"}
-    assert erasure_status_of(home.layout, home.epoch, "<Ann@customer.example>") is Status.COMPLETED
+    assert statuses(home) == [Status.COMPLETED]
 
 
 @pytest.mark.parametrize("earlier_consent", [False, True])

@@ -21,7 +21,7 @@ from relationship_pipeline.operations.deletion import look_at_grants
 from relationship_pipeline.settings import Settings
 from relationship_pipeline.simulator.server import SimulatorServer
 from relationship_pipeline.sources.graph.access import GraphAccess
-from relationship_pipeline.sources.graph.directory import Probe
+from relationship_pipeline.sources.graph.directory import Probe, probe_mailbox
 from relationship_pipeline_tests.erasure.lived_in import NOW, Home, consented, live_in
 from relationship_pipeline_tests.sources.graph.scripted import QUICK
 from relationship_pipeline_tests.sources.graph.test_ground_truth import scenario, settings_of
@@ -106,6 +106,7 @@ def test_c6_a_storm_of_hours_deletes_nothing(storm: str, home: Home, server: Sim
         assert watch.look(NOW + hour * HOUR) is ConsentState.GRANTED
         assert watch.erase(NOW + hour * HOUR) is None
     if "mailbox" in storm:
-        assert GraphAccess(watch.settings.graph, QUICK).probe_mailbox(someone) is Probe.REFUSED
+        access = GraphAccess(watch.settings.graph, QUICK)
+        assert access.ask(lambda client: probe_mailbox(client, someone)) is Probe.REFUSED
     assert ControlLedger(home.layout).live_epochs() == [home.epoch]
     assert (home.tree.published / "salesperson.duckdb").exists()

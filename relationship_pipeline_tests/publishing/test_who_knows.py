@@ -13,7 +13,6 @@ import pytest
 from relationship_pipeline.cli.insights import show_answer
 from relationship_pipeline.errors import BadInput, Refused
 from relationship_pipeline.publishing import introduction, roles
-from relationship_pipeline.publishing.register import looked_up_hash
 from relationship_pipeline.publishing.who_knows import MOST_PATHS, Answer, who_knows
 from relationship_pipeline.schemas import KPIS
 from relationship_pipeline_tests.command import refuse, succeed
@@ -158,11 +157,14 @@ def test_V5_every_look_up_is_registered_with_role_purpose_time_and_a_keyed_hash(
         (at, "salesperson", None),
     ]
     assert [row[4] for row in rows] == ["contact", "company", "contact"]
-    assert rows[0][3] == looked_up_hash(made.epoch.ledger, address)
+    who_knows(made.layout, address, now=AS_OF)
+    assert look_ups(made)[-1][3] == rows[0][3] != address
     assert len({row[3] for row in rows}) == 3
     assert b"alpine-foods" not in made.epoch.ledger.read_bytes()
     other = tenant(tmp_path / "other", company(contacts=2))
-    assert looked_up_hash(other.epoch.ledger, address) != rows[0][3], "the key is the epoch's own"
+    other.publish()
+    who_knows(other.layout, address, now=AS_OF)
+    assert look_ups(other)[0][3] != rows[0][3], "the key is the epoch's own"
 
 
 def test_V5_a_look_up_that_cannot_be_registered_is_not_answered(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from relationship_pipeline.domain.addresses import domain_of, normalize_address
 from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import Directory
-from relationship_pipeline.sources.graph.auth import ALLOWED_ROLES, ROLE_IDS, roles_of
+from relationship_pipeline.sources.graph.auth import ROLE_IDS, roles_of
 from relationship_pipeline.sources.graph.client import GraphClient, quoted
 from relationship_pipeline.sources.graph.faults import PASSING, GraphFault, Kind
 from relationship_pipeline.sources.graph.listing import read_all
@@ -107,11 +107,6 @@ class Grants:
     def missing(self, needed: Iterable[Collection[str]]) -> list[str]:
         """For each need, alternatives of which none is granted, by their last name."""
         return [sorted(names)[-1] for names in needed if not self.roles & set(names)]
-
-    @property
-    def excess(self) -> list[str]:
-        """Roles beyond what reading metadata needs; ids that we do not know included."""
-        return sorted(self.roles - ALLOWED_ROLES)
 
 
 class Probe(StrEnum):
