@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import KeptOptOuts, OptOuts
-from relationship_pipeline.domain.addresses import normalize_address
+from relationship_pipeline.domain.addresses import domain_and_parents, domain_of, normalize_address
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import (
     ALWAYS,
@@ -180,7 +180,7 @@ def out_by_hand(layout: Layout, epoch: str, directory: Directory | None, address
     found = kept.match(Kind.USER, [address]) + kept.match(Kind.ADDRESS, [address])
     if directory is not None and (bearer := bearer_of(directory, address)):
         found += [replace(entry, subject=address) for entry in kept.known_by(bearer).values()]
-    found += kept.match(Kind.DOMAIN, _parents(address))
+    found += kept.match(Kind.DOMAIN, _domains_above(address))
     found += [entry for entry in entries_of_file(layout.inbox_opt_outs) if entry.subject == address]
     return list({(entry.kind, entry.subject, entry.source): entry for entry in found}.values())
 
@@ -263,9 +263,9 @@ def recogniser(
             if address not in ours:
                 named += kept.known_by(address).values()
         found = {entry.subject for entry in named if Scope.EVERYWHERE in entry.scopes}
-        domains = {parent for address in addresses for parent in _parents(address)}
+        domains = {parent for address in addresses for parent in _domains_above(address)}
         hidden = {entry.subject for entry in kept.match(Kind.DOMAIN, domains) if Scope.EVERYWHERE in entry.scopes}
-        found.update(address for address in addresses if hidden.intersection(_parents(address)))
+        found.update(address for address in addresses if hidden.intersection(_domains_above(address)))
         return sorted(found)
 
     return recognise
@@ -309,7 +309,7 @@ def _kept(
         return []
     ours = {address for user in users for address in user.addresses}
     addresses = ours.union(named_elsewhere())
-    domains = {parent for address in addresses for parent in _parents(address)}
+    domains = {parent for address in addresses for parent in _domains_above(address)}
     standing_now = {(entry.kind, entry.subject) for entry in known if entry.ended_at is None}
     found = kept.match(Kind.USER, addresses) + kept.match(Kind.ADDRESS, addresses) + kept.match(Kind.DOMAIN, domains)
     for address in addresses - ours:
@@ -339,9 +339,9 @@ def _removed(
     return removed
 
 
-def _parents(address: str) -> list[str]:
-    labels = address.rpartition("@")[2].split(".")
-    return [".".join(labels[start:]) for start in range(len(labels))]
+def _domains_above(address: str) -> list[str]:
+    """The domains by which an opt-out of a domain reaches an address."""
+    return domain_and_parents(domain_of(address))
 
 
 def entries_of_file(path: Path) -> list[OptOut]:
@@ -425,7 +425,7 @@ def _entries_by_user(
     for user in users:
         hits = {entry for address in user.addresses for entry in named.get(address, ())}
         if domains:
-            hits |= {e for a in user.addresses for parent in _parents(a) for e in domains.get(parent, ())}
+            hits |= {e for a in user.addresses for parent in _domains_above(a) for e in domains.get(parent, ())}
         if hits:
             concerned[user.user_id] += [(entry, [ALWAYS]) for entry in hits]
     for entry in groups:

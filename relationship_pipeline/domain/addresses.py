@@ -84,13 +84,15 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2]
 
 
-def is_internal(domain: str, internal_domains: Collection[str]) -> bool:
-    """N2: an internal domain itself or a sub-domain of one."""
-    while domain:
-        if domain in internal_domains:
-            return True
-        domain = domain.partition(".")[2]
-    return False
+def domain_and_parents(domain: str) -> list[str]:
+    """A domain and all that it is a sub-domain of, the longest first: `mail.example.com`, `example.com`, `com`."""
+    labels = domain.split(".")
+    return [".".join(labels[start:]) for start in range(len(labels))]
+
+
+def lies_in(domain: str, domains: Collection[str]) -> bool:
+    """Whether a domain is one of these or a sub-domain of one (N2, O5)."""
+    return any(parent in domains for parent in domain_and_parents(domain))
 
 
 def is_bulk_sender(address: str) -> bool:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from relationship_pipeline.domain.addresses import normalize_domain
+from relationship_pipeline.domain.addresses import domain_and_parents, normalize_domain
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
@@ -48,15 +48,12 @@ class AccountRules:
     def account_of(self, domain: str) -> str | None:
         """Account id of a mail domain: a CRM account's, else the registrable domain; None for free mail and suffixes."""
         registrable = registrable_domain(domain)
-        if registrable is None or self.is_free(domain, registrable):
+        if registrable is None:
+            return None
+        within = [parent for parent in domain_and_parents(domain) if len(parent) >= len(registrable)]
+        if not self.free_mail.isdisjoint(within):
             return None
         return self.crm_domains.get(registrable, registrable)
-
-    def is_free(self, domain: str, registrable: str) -> bool:
-        """Whether the domain is a free mail provider's or a sub-domain of one."""
-        return registrable in self.free_mail or any(
-            parent in self.free_mail for parent in _self_and_parents(domain, registrable)
-        )
 
 
 def free_mail_domains(more: Iterable[str]) -> frozenset[str]:
@@ -75,9 +72,3 @@ def domain_of_website(website: str | None) -> str | None:
     except ValueError:
         return None
     return normalize_domain(host.strip(".")) if host and "." in host else None
-
-
-def _self_and_parents(domain: str, registrable: str) -> Iterable[str]:
-    while len(domain) >= len(registrable):
-        yield domain
-        _, _, domain = domain.partition(".")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from relationship_pipeline.domain.addresses import domain_of
 from relationship_pipeline.insights.accounts import AccountRules, domain_of_website, registrable_domain
 from relationship_pipeline.schemas import CRM
 
@@ -87,7 +88,7 @@ def crm_people(crm: Mapping[str, pa.Table], outside: frozenset[str], free_mail: 
         primary = people.contacts.get(row["primary_contact_id"])
         if primary:
             people.primaries.add((primary, row["account_id"]))
-        candidates = [domain_of_website(row["website"]), *(a.partition("@")[2] for a in row["addresses"] or ())]
+        candidates = [domain_of_website(row["website"]), *map(domain_of, row["addresses"] or ())]
         named = [domain for domain in candidates if domain and rules.account_of(domain)]
         if named:
             domain = registrable_domain(named[0]) or named[0]

@@ -20,7 +20,7 @@ from relationship_pipeline.consent.enforcement import (
 from relationship_pipeline.consent.fence import locked, only_one
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.data_dir import first_month
-from relationship_pipeline.domain.addresses import domain_of, is_internal
+from relationship_pipeline.domain.addresses import domain_of, lies_in
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import (
     SEARCH_EVERY,
@@ -288,7 +288,7 @@ def persons_of_crm(settings: Settings, epoch: str, directory: Directory | None) 
     internal = frozenset(settings.internal_domains or directory.domains.column("domain").to_pylist())
 
     def is_outside(address: str) -> bool:
-        return address not in ours and not is_internal(domain_of(address), internal)
+        return address not in ours and not lies_in(domain_of(address), internal)
 
     return addresses_of_persons(loaded[1], is_outside)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from relationship_pipeline.consent.tie_marks import TieKind, TieMark, TieMarks, TieReason
-from relationship_pipeline.domain.addresses import normalize_address
+from relationship_pipeline.domain.addresses import normalize_address, normalize_domain
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.errors import BadInput
 from relationship_pipeline.layout import EpochLayout
@@ -115,8 +115,8 @@ class _Named:
         """What stands at the other end, its subject, and the colleague's directory id."""
         user_id = self.user_id(colleague)
         if "@" not in record:
-            domain = (normalize_address(f"x@{record.strip()}") or "@").partition("@")[2]
-            if "." not in domain:
+            domain = normalize_domain(record)
+            if domain is None or "." not in domain:
                 raise BadInput("that is neither an address nor a domain; give one of them, such as example.com")
             return TieKind.COMPANY, domain, user_id
         address = normalize_address(record)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relationship_pipeline.domain.addresses import domain_of, lies_in
 from relationship_pipeline.durable import temp_path
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Allowed:
     leads: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def hides(self, address: str) -> bool:
-        return address in self.hidden_addresses or _covered(address.partition("@")[2], self.hidden_domains)
+        return address in self.hidden_addresses or lies_in(domain_of(address), self.hidden_domains)
 
 
 def allowed_files(table: str, files: Iterable[Path], allowed: Allowed, records: HiddenRecords, tmp: Path) -> list[Path]:
@@ -195,14 +196,9 @@ def _hidden(values: pa.StringArray, allowed: Allowed, also_hidden: Collection[st
         return values.filter(by_name)
     domains = pc.replace_substring_regex(values, pattern="^.*@", replacement="")
     covered = [
-        domain for domain in pc.unique(domains).to_pylist() if domain and _covered(domain, allowed.hidden_domains)
+        domain for domain in pc.unique(domains).to_pylist() if domain and lies_in(domain, allowed.hidden_domains)
     ]
     return values.filter(pc.or_(by_name, pc.is_in(domains, value_set=pa.array(covered, pa.string()))))
-
-
-def _covered(domain: str, hidden_domains: Collection[str]) -> bool:
-    labels = domain.split(".")
-    return any(".".join(labels[start:]) in hidden_domains for start in range(len(labels)))
 
 
 def _distinct(file: Path, column: str, kind: str | None = None) -> pa.StringArray:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from relationship_pipeline.domain.addresses import (
     domain_of,
     is_bulk_sender,
-    is_internal,
+    lies_in,
     normalize_address,
     normalize_domain,
 )
@@ -166,7 +166,7 @@ def test_n1_any_text_gives_one_address_or_none(raw):
     ],
 )
 def test_n2_internal_is_a_domain_or_below_it(domain, internal):
-    assert is_internal(domain, {"contoso.com"}) is internal
+    assert lies_in(domain, {"contoso.com"}) is internal
 
 
 @pytest.mark.parametrize(
