@@ -60,6 +60,9 @@ INTRODUCERS_BY_KIND: Mapping[str, tuple[str, str]] = {
 }
 """The columns that name one in rows of that `kind` only."""
 
+RECORD_ID_COLUMNS: Mapping[str, str] = {"account_id": "account", "lead_id": "lead"}
+"""The columns of RECORD_COLUMNS that hold ids of one type of record."""
+
 ROWS_AT_ONCE = 500_000
 
 HiddenRecords = Mapping[str, Collection[str]]
@@ -157,18 +160,20 @@ def _hidden_by_column(file: Path, table: str, allowed: Allowed, records: HiddenR
     import pyarrow.compute as pc
 
     introducers = pa.array(sorted(allowed.introducers), pa.string())
+
+    def barred(names: pa.StringArray) -> pa.StringArray:
+        return names.filter(pc.invert(pc.is_in(names, value_set=introducers)))
+
     hidden: dict[str, pa.StringArray] = {}
     for column in RECORD_COLUMNS[table]:
         values = _distinct(file, column)
-        hidden[column] = _hidden(values, allowed, records.get(column.removesuffix("_id"), ()))
+        record_type = RECORD_ID_COLUMNS.get(column)
+        hidden[column] = _hidden(values, allowed, records[record_type] if record_type else ())
         if column in INTRODUCER_COLUMNS.get(table, ()):
-            barred = values.filter(pc.invert(pc.is_in(values, value_set=introducers)))
-            hidden[column] = pa.concat_arrays([hidden[column], barred])
+            hidden[column] = pa.concat_arrays([hidden[column], barred(values)])
     if table in INTRODUCERS_BY_KIND:
         column, kind = INTRODUCERS_BY_KIND[table]
-        values = _distinct(file, column, kind)
-        barred = values.filter(pc.invert(pc.is_in(values, value_set=introducers)))
-        hidden[column] = pa.concat_arrays([hidden[column], barred])
+        hidden[column] = pa.concat_arrays([hidden[column], barred(_distinct(file, column, kind))])
     return hidden
 
 
