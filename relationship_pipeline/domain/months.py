@@ -18,6 +18,9 @@ GRACE = timedelta(days=4)
 SEARCH_EVERY = timedelta(days=7)
 """graph.md 7.2 (31): how often closed months are searched for mail that was imported, moved or deleted since."""
 
+PLANNED_AHEAD = timedelta(days=92)
+"""B4: how far `planned_meetings` look past the running month."""
+
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
@@ -73,6 +76,11 @@ def one_year_before(as_of: datetime) -> datetime:
 def window_months(as_of: datetime) -> list[str]:
     """The months that hold any instant of the window [as_of - 1 year, as_of), oldest first: 12 or 13 of them."""
     return month_range(month_of(one_year_before(as_of)), month_of(as_of - timedelta(microseconds=1)))
+
+
+def planned_until(now: datetime) -> datetime:
+    """Where the meetings planned at `now` end (B4): the first instant that is not looked at any more."""
+    return month_end(month_of(now)) + PLANNED_AHEAD
 
 
 def is_settled(month: str, instant: datetime) -> bool:

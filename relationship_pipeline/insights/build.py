@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from relationship_pipeline import schemas
 from relationship_pipeline.consent.tie_marks import marks_digest
 from relationship_pipeline.domain.health import DEFAULT_CONSTANTS as HEALTH
-from relationship_pipeline.domain.months import month_end, month_of, month_start, window_months
+from relationship_pipeline.domain.months import month_end, month_start, planned_until, window_months
 from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
 from relationship_pipeline.durable import make_folder, temp_path
 from relationship_pipeline.insights import month as month_models
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 MODELS = "relationship_pipeline.insights.models.year"
 SHOWN_TIES = 5
 """K1."""
-PLANNED = timedelta(days=92)
-"""B4."""
 
 PAIR_KINDS = ("email_pairs", "meeting_pairs")
 PAIRS_AT_ONCE = 10_000_000
@@ -339,7 +337,7 @@ def _record_slices(window: Window, bench: Workbench, record_types: tuple[str, ..
 def _open_people(context: BuildContext, window: Window, bench: Workbench) -> None:
     """Tables `users`, `contact_accounts`, `record_keys`, what the CRM says of each record, and the planned meetings:
     `meetings`, `meeting_links`, `persons`, `members`."""
-    until = month_end(month_of(window.as_of)) + PLANNED
+    until = planned_until(window.as_of)
     planned = month_models.open_meetings(bench.engine, window.planned, window.as_of, until)
     month_models.identify(planned, window.who, also=all_addresses(context.crm))
     month_models.count_meetings(planned)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
 from relationship_pipeline.domain.months import (
-    add_months,
     month_end,
     month_of,
     month_range,
     month_start,
     one_year_before,
+    planned_until,
     window_months,
 )
 from relationship_pipeline.insights.context import BuildContext
@@ -31,9 +31,6 @@ from relationship_pipeline.insights.interactions import (
 from relationship_pipeline.lake.manifest import Manifest
 from relationship_pipeline.lake.reader import open_table, standing_table
 from relationship_pipeline.lake.writer import commit_manifest
-
-PLANNED_MONTHS = 4
-"""The months whose meetings may be planned ones: that of `as_of` and the 92 days after its end (B4)."""
 
 _EMAIL_KINDS = frozenset(
     {
@@ -178,11 +175,9 @@ def _edge(
 
 
 def _planned_files(context: BuildContext, as_of: datetime) -> tuple[tuple[Path, ...], dict[str, str]]:
-    running = month_of(as_of)
-    folders = [
-        context.layout.month("meetings", month)
-        for month in month_range(running, add_months(running, PLANNED_MONTHS - 1))
-    ]
+    """Files of meetings that may start after `as_of` (B4), and the content of each folder of them."""
+    months = month_range(month_of(as_of), month_of(planned_until(as_of) - timedelta(microseconds=1)))
+    folders = [context.layout.month("meetings", month) for month in months]
     paths: list[Path] = []
     inputs = {}
     for folder in [*folders, context.layout.table("planned_meetings")]:

@@ -25,11 +25,11 @@ from relationship_pipeline.domain.consent import ConsentRecord, Purpose, refusal
 from relationship_pipeline.domain.months import (
     SEARCH_EVERY,
     is_settled,
-    month_end,
     month_of,
     month_range,
     months_due,
     open_months,
+    planned_until,
 )
 from relationship_pipeline.errors import BadInput, BadLake, TryAgain
 from relationship_pipeline.lake.manifest import Manifest, read_manifest
@@ -42,9 +42,6 @@ from relationship_pipeline.sources.demo import read_demo, write_crm_folder
 
 if TYPE_CHECKING:
     from relationship_pipeline.lake.collect import Collection
-
-PLANNED_AHEAD = timedelta(days=92)
-"""B4: how far `planned_meetings` looks past the running month."""
 
 STALE = timedelta(hours=36)
 """How old an export may be before a reading says so: one a day, and half a day to write and copy it."""
@@ -166,11 +163,6 @@ def collect_planned_meetings(work: Work) -> Manifest:
         manifest = collect.collect_planned_meetings(reading.collection, start, end, staged)
         staged.settle(manifest.content_id)
     return manifest
-
-
-def planned_until(now: datetime) -> datetime:
-    """Where `planned_meetings` end (B4)."""
-    return month_end(month_of(now)) + PLANNED_AHEAD
 
 
 @contextmanager
