@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relationship_pipeline.lake.engine import copy_to_parquet, identifier, sql
+from relationship_pipeline.lake.engine import copy_to_parquet, identifier, sql, sql_type
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,17 +25,6 @@ def models_digest(package: str) -> str:
         (path.name, path.read_text(encoding="utf-8")) for path in files(package).iterdir() if path.name[-4:] == ".sql"
     )
     return hashlib.sha256(repr(texts).encode()).hexdigest()[:16]
-
-
-_SQL_TYPES = {
-    "string": "varchar",
-    "int64": "bigint",
-    "int32": "integer",
-    "double": "double",
-    "bool": "boolean",
-    "date32[day]": "date",
-    "timestamp[us, tz=UTC]": "timestamptz",
-}
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,7 @@ class Workbench:
     ) -> int:
         """As `write`, with the columns, their order and types of `schema` and the rows sorted by columns of the model."""
         columns = ", ".join(
-            f"{identifier(field.name)}::{_SQL_TYPES[str(field.type)]} as {identifier(field.name)}" for field in schema
+            f"{identifier(field.name)}::{sql_type(field.type)} as {identifier(field.name)}" for field in schema
         )
         order = ", ".join(identifier(column) for column in sort_by)
         query = f"select {columns} from ({sql(self.package, name)}) order by {order}"  # noqa: S608 (quoted names)

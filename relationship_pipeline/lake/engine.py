@@ -21,6 +21,7 @@ from relationship_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 MEMORY_SHARE = 0.6
 ROW_GROUP = 122_880
@@ -116,6 +117,19 @@ def copy_to_parquet(
 def identifier(name: str) -> str:
     """A name of a table or column, quoted for SQL, where no value can be bound."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """The SQL type of a published column (interfaces.md 6). Raises KeyError for a type that the contract does not use."""
+    return {
+        "string": "varchar",
+        "int64": "bigint",
+        "int32": "integer",
+        "double": "double",
+        "bool": "boolean",
+        "date32[day]": "date",
+        "timestamp[us, tz=UTC]": "timestamptz",
+    }[str(kind)]
 
 
 def create_table(

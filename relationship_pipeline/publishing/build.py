@@ -11,15 +11,11 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from relationship_pipeline.lake.engine import identifier
+from relationship_pipeline.lake.engine import identifier, sql_type
 from relationship_pipeline.schemas import PUBLISHED, PublishedTable
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 ATTACH = "attach $path as published (storage_version 'v1.2.0')"
 """The storage version that DuckDB clients from 1.2 on can open."""
@@ -99,19 +95,6 @@ def comment_statements(name: str, table: PublishedTable) -> list[str]:
             for column, comment in table.comments.items()
         ),
     ]
-
-
-def sql_type(kind: pa.DataType) -> str:
-    """The published SQL type of a column (interfaces.md 6). Raises KeyError for a type the contract does not use."""
-    return {
-        "string": "varchar",
-        "int64": "bigint",
-        "int32": "integer",
-        "double": "double",
-        "bool": "boolean",
-        "date32[day]": "date",
-        "timestamp[us, tz=UTC]": "timestamp with time zone",
-    }[str(kind)]
 
 
 def _text(text: str) -> str:
