@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -54,16 +54,29 @@ def refresh_months(settings: Settings, now: datetime) -> list[str]:
     record = ControlLedger(settings.layout).current()
     if record is None or refusal(record, Purpose.COLLECT) is not None:
         return []
-    epoch = settings.layout.epoch(record.epoch)
-    landed = {}
     first = max(record.first_month, first_month(settings))
-    for month in month_range(first, month_of(now)):
-        manifest = read_manifest(epoch.month(EMAIL, month))
-        if manifest is not None:
-            landed[month] = manifest.shows_until
+    landed = landed_months(settings.layout.epoch(record.epoch), EMAIL, month_range(first, month_of(now)))
     # An export folder says by itself what it holds of a month; a tenant must be asked.
     search_every = None if settings.source is SourceKind.DATA_CONNECT else SEARCH_EVERY
     return months_due(now, landed, first, search_every=search_every)
+
+
+def landed_months(
+    epoch: EpochLayout, table: str, months: Iterable[str], *, skip_damaged: bool = False
+) -> dict[str, datetime]:
+    """Those of the months whose table was committed, with the instant as of which each shows its source. A manifest that
+    cannot be read raises BadLake, or, with `skip_damaged`, counts as none."""
+    landed = {}
+    for month in months:
+        try:
+            manifest = read_manifest(epoch.month(table, month))
+        except BadLake:
+            if not skip_damaged:
+                raise
+            continue
+        if manifest is not None:
+            landed[month] = manifest.shows_until
+    return landed
 
 
 @within_epoch
@@ -236,11 +249,8 @@ class Reading:
         ones too. Where a settled month is read again, all: others may follow, and no file is to be split for each (for how
         long what is not read stays: LEFTOVER of the split)."""
         now = self.settings.now()
-        landed = {}
-        for earlier in month_range(self.record.first_month, month_of(now)):
-            with suppress(BadLake):
-                if (manifest := read_manifest(self.epoch.month(table, earlier))) is not None:
-                    landed[earlier] = manifest.shows_until
+        known = month_range(self.record.first_month, month_of(now))
+        landed = landed_months(self.epoch, table, known, skip_damaged=True)
         last = month_of(planned_until(now) - timedelta(microseconds=1))
         if month in landed and is_settled(month, landed[month]):
             return frozenset(month_range(self.record.first_month, last))

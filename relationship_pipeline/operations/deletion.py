@@ -10,6 +10,7 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.watch import watch_directory
 from relationship_pipeline.domain.consent import Confirmation, ConsentState, Purpose
 from relationship_pipeline.domain.erasure import Alert, ErasureState, has_reached
+from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.operations.work import Work, within_epoch
 from relationship_pipeline.settings import Settings, SourceKind
 
@@ -129,7 +130,6 @@ def check_consent(work: Work) -> str:
 
 def look_at_grants(settings: Settings, patience: Patience | None = None) -> Confirmation:
     """What the directory says about our grants, with a fresh sign-in; an operational fault says nothing (C6)."""
-    from relationship_pipeline.errors import PipelineError
     from relationship_pipeline.sources.graph.access import GraphAccess
     from relationship_pipeline.sources.graph.auth import CALENDAR_ROLES, MAIL_ROLES, TokenRefused, Trouble
     from relationship_pipeline.sources.graph.client import PATIENT

@@ -16,9 +16,9 @@ from relationship_pipeline.consent.tie_marks import TieMarks
 from relationship_pipeline.domain.consent import ConsentRecord, Purpose
 from relationship_pipeline.domain.months import month_of, month_range
 from relationship_pipeline.errors import BadInput, BadLake
-from relationship_pipeline.lake.manifest import Manifest, read_manifest
+from relationship_pipeline.lake.manifest import Manifest
 from relationship_pipeline.lake.reader import standing_table
-from relationship_pipeline.operations.collection import CRM_TABLE, EMAIL, rules_now
+from relationship_pipeline.operations.collection import CRM_TABLE, EMAIL, landed_months, rules_now
 from relationship_pipeline.operations.work import Work, within_epoch
 
 T = TypeVar("T")
@@ -85,11 +85,10 @@ def insights_as_of(work: Work, record: ConsentRecord) -> datetime:
         return work.settings.as_of
     epoch = work.settings.layout.epoch(record.epoch)
     months = month_range(record.first_month, month_of(datetime.now(UTC)))
-    manifests = [read_manifest(epoch.month(EMAIL, month)) for month in months]
-    landed = [manifest.shows_until for manifest in manifests if manifest is not None]
+    landed = landed_months(epoch, EMAIL, months)
     if not landed:
         raise BadInput("no month was collected yet: run `relationship-pipeline backfill`")
-    return max(landed)
+    return max(landed.values())
 
 
 @within_epoch
@@ -236,14 +235,14 @@ def change_role(work: Work, name: str, privilege: str, *, give: bool) -> Role:
     from relationship_pipeline.publishing import roles
     from relationship_pipeline.publishing.publish import unpublish
 
-    if not give:
+    if give:
+        found = roles.grant(work.ledger, name, privilege)
+    else:
         found = roles.revoke(work.ledger, name, privilege)
         record = work.ledger.current()
         if record is not None:
             unpublish(work.settings.layout, name, record.epoch)
-    else:
-        found = roles.grant(work.ledger, name, privilege)
-    if found.grants and (work.settings.layout.published).exists():
+    if found.grants and work.settings.layout.published.exists():
         publish(work, only=name)
         build_report(work, only=name)
     return found
