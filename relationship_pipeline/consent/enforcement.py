@@ -94,8 +94,12 @@ class _User:
 def groups_needed(layout: Layout, epoch: str, settings: Settings) -> list[str]:
     """The groups whose members the directory must be asked for before `read_rules`: opt-out groups and the scope."""
     opt_outs = OptOuts(layout, epoch)
-    opted_out = {entry.subject for entry in opt_outs.entries() if entry.kind is Kind.GROUP and entry.ended_at is None}
-    return sorted(opted_out | set(settings.scope.groups) | set(opt_outs.scope_groups()))
+    return sorted(_groups_that_matter(opt_outs.entries(), settings, opt_outs.scope_groups()))
+
+
+def _groups_that_matter(entries: Iterable[OptOut], settings: Settings, scope_groups: Iterable[str]) -> set[str]:
+    opted_out = {entry.subject for entry in entries if entry.kind is Kind.GROUP and entry.ended_at is None}
+    return opted_out.union(settings.scope.groups, scope_groups)
 
 
 def record_memberships(layout: Layout, epoch: str, directory: Directory, group_ids: Iterable[str]) -> None:
@@ -288,8 +292,7 @@ def _member_users(directory: Directory) -> list[_User]:
 def _require_snapshots(
     entries: Iterable[OptOut], settings: Settings, scope_groups: Iterable[str], memberships: Mapping[str, object]
 ) -> None:
-    groups = {entry.subject for entry in entries if entry.kind is Kind.GROUP and entry.ended_at is None}
-    unread = (groups | set(settings.scope.groups) | set(scope_groups)) - set(memberships)
+    unread = _groups_that_matter(entries, settings, scope_groups) - set(memberships)
     if unread:
         raise Refused(
             f"the members of {len(unread)} opt-out or scope group(s) have not been read yet; "
