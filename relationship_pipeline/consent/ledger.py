@@ -14,11 +14,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import dropwhile
 
-from relationship_pipeline.consent.epoch_ledger import create_epoch_ledger, require_space, require_version
+from relationship_pipeline.consent.epoch_ledger import (
+    create_epoch_ledger,
+    epoch_transaction,
+    require_space,
+    require_version,
+)
 from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.consent import (
     CONSENT_TEXT_VERSION,
     ENDED_STATES,
+    LIVE_STATES,
     ConsentLevel,
     ConsentRecord,
     ConsentState,
@@ -188,6 +194,16 @@ class ControlLedger:
             self.require(purpose, epoch)
             yield
 
+    @contextmanager
+    def write_epoch(self, epoch: str) -> Iterator[sqlite3.Connection]:
+        """A transaction on the epoch's own ledger, inside the fence: nothing personal is written once consent has ended.
+        Raises ConsentRefused, and Refused like `epoch_transaction`."""
+        with (
+            self.commit_fence(epoch, Purpose.DERIVE),
+            epoch_transaction(self.layout.epoch(epoch).ledger) as connection,
+        ):
+            yield connection
+
     def provide(
         self,
         admin: str,
@@ -212,7 +228,7 @@ class ControlLedger:
                     "the directory no longer shows the consent: grant it there, and it counts again by itself, "
                     "or run `relationship-pipeline consent withdraw` first"
                 )
-            renewed = live is not None and live.state in (ConsentState.GRANTED, ConsentState.SUSPECT)
+            renewed = live is not None and live.state in LIVE_STATES
             if renewed and live is not None:
                 epoch, granted_at, first_month = live.epoch, live.granted_at, live.first_month
             else:

@@ -10,8 +10,8 @@ import hashlib
 import hmac
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -47,14 +47,8 @@ class OptOuts:
         self.epoch = epoch
         self.control = ControlLedger(layout)
 
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction inside the fence: nothing personal is written once consent has ended."""
-        with (
-            self.control.commit_fence(self.epoch, Purpose.DERIVE),
-            epoch_transaction(self.layout.epoch(self.epoch).ledger) as connection,
-        ):
-            yield connection
+    def _write(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self.control.write_epoch(self.epoch)
 
     def _read(self) -> AbstractContextManager[sqlite3.Connection]:
         return epoch_transaction(self.layout.epoch(self.epoch).ledger, read_only=True)

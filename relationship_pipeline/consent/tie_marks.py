@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from relationship_pipeline.consent.epoch_ledger import epoch_transaction
 from relationship_pipeline.consent.ledger import ControlLedger
-from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.layout import Layout
 
 if TYPE_CHECKING:
@@ -124,11 +123,7 @@ class TieMarks:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction inside the fence: nothing personal is written once consent has ended."""
-        with (
-            ControlLedger(self.layout).commit_fence(self.epoch, Purpose.DERIVE),
-            epoch_transaction(self.layout.epoch(self.epoch).ledger) as connection,
-        ):
+        with ControlLedger(self.layout).write_epoch(self.epoch) as connection:
             connection.execute(_TABLE)
             yield connection
 

@@ -36,6 +36,9 @@ class Purpose(StrEnum):
 LIVE_STATES = frozenset({ConsentState.GRANTED, ConsentState.SUSPECT})
 """States under which an epoch's data stays and may be worked on."""
 
+WATCHED_STATES = LIVE_STATES | {ConsentState.PRESUMED_WITHDRAWN}
+"""States that a look at the directory can change (C6)."""
+
 ENDED_STATES = frozenset({ConsentState.WITHDRAWN, ConsentState.ERASING, ConsentState.ERASED})
 """States that an epoch never leaves again for a live one."""
 
@@ -119,7 +122,7 @@ def after_look(
 
     `only_suspect`: grant mode exchange_rbac, in which the directory cannot prove a withdrawal.
     """
-    if state not in LIVE_STATES | {ConsentState.PRESUMED_WITHDRAWN} or seen is Confirmation.UNKNOWN:
+    if state not in WATCHED_STATES or seen is Confirmation.UNKNOWN:
         return state, first_miss
     if seen is Confirmation.PRESENT:
         return ConsentState.GRANTED, None

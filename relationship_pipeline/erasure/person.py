@@ -6,9 +6,8 @@ A request also is an opt-out by hand, so that nothing is collected again, in thi
 from __future__ import annotations
 
 import re
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,7 +20,6 @@ from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import OptOuts
 from relationship_pipeline.consent.tie_marks import TieMarks
 from relationship_pipeline.domain.addresses import normalize_address
-from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.optout import DEFAULT_SCOPES, EVERYWHERE, Kind, Mode, OptOut, Scope
 from relationship_pipeline.erasure.rewrite import (
     EMAIL,
@@ -92,7 +90,7 @@ def request_erasure(layout: Layout, epoch: str, address: str, *, everywhere: boo
     if everywhere:
         opt_outs.add(OptOut(Kind.ADDRESS, address, scopes, Mode.ERASE, made_at=now, source="erase person"))
     scope = "everywhere" if everywhere else "mailbox"
-    with _requests(layout, epoch) as connection:
+    with ControlLedger(layout).write_epoch(epoch) as connection:
         open_one = connection.execute(
             "select request from person_erasure where subject = ? and scope = ? and status <> ?",
             (address, scope, Status.COMPLETED),
@@ -246,15 +244,6 @@ def _shape(addresses: Iterable[str]) -> str:
     return rf"(^|[^a-z0-9._%+-])({names})($|[^a-z0-9.-])"
 
 
-@contextmanager
-def _requests(layout: Layout, epoch: str) -> Iterator[sqlite3.Connection]:
-    with (
-        ControlLedger(layout).commit_fence(epoch, Purpose.DERIVE),
-        epoch_transaction(layout.epoch(epoch).ledger) as connection,
-    ):
-        yield connection
-
-
 def erase_due_people(settings: Settings, epoch: str, rules: Rules) -> bool:
     """Take out everybody who is due, in a fresh process; returns whether anybody was. The caller builds insights and
     published databases anew afterwards."""
@@ -270,7 +259,7 @@ def _take_out(settings: Settings, epoch: str, without: Without) -> None:
 
 
 def _set_status(layout: Layout, epoch: str, request: str, status: Status, now: datetime) -> None:
-    with _requests(layout, epoch) as connection:
+    with ControlLedger(layout).write_epoch(epoch) as connection:
         connection.execute(
             "update person_erasure set status = ?, changed_at = ? where request = ?", (status, now.isoformat(), request)
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.watch import watch_directory
-from relationship_pipeline.domain.consent import Confirmation, ConsentState, Purpose
+from relationship_pipeline.domain.consent import WATCHED_STATES, Confirmation, ConsentState, Purpose
 from relationship_pipeline.domain.erasure import Alert, ErasureState, has_reached
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.operations.work import Work, within_epoch
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from relationship_pipeline.erasure.backups import BackupStore
     from relationship_pipeline.erasure.steps import Deletion, Hooks
     from relationship_pipeline.sources.graph.client import Patience
-
-WATCHED = frozenset({ConsentState.GRANTED, ConsentState.SUSPECT, ConsentState.PRESUMED_WITHDRAWN})
 
 
 def backup_store(settings: Settings) -> BackupStore:
@@ -113,7 +111,7 @@ def deletion_alert(settings: Settings) -> Alert:
 def has_consent_to_watch(settings: Settings) -> bool:
     """Whether a directory stands behind the live consent that can withdraw it (C6): Graph, not a folder."""
     record = ControlLedger(settings.layout).current()
-    return settings.source is SourceKind.GRAPH and record is not None and record.state in WATCHED
+    return settings.source is SourceKind.GRAPH and record is not None and record.state in WATCHED_STATES
 
 
 def check_consent(work: Work) -> str:
