@@ -12,11 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from relationship_pipeline.errors import ConsentRefused
+from relationship_pipeline.layout import EPOCHS
 
 TEMP_PREFIX = ".tmp-"
-
-
-EPOCHS = "epochs"
 
 
 def make_folder(folder: Path) -> Path:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+EPOCHS = "epochs"
+"""The folder that holds the tree of each epoch."""
+
 
 @dataclass(frozen=True)
 class EpochLayout:
@@ -110,7 +113,7 @@ class Layout:
 
     @property
     def epochs(self) -> Path:
-        return self.root / "epochs"
+        return self.root / EPOCHS
 
     def epoch(self, epoch: str) -> EpochLayout:
         return EpochLayout(self.epochs / epoch)

@@ -19,6 +19,7 @@ from relationship_pipeline.cli.tenant import running_tenant
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.months import month_of, month_range, parse_month
+from relationship_pipeline.durable import put_bytes
 from relationship_pipeline.errors import BadInput, PipelineError
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.settings import Settings
@@ -51,7 +52,7 @@ def init(print_only: bool) -> None:
             f"{layout.settings_file} exists and stays as it is; `relationship-pipeline init --print` shows all settings"
         )
         return
-    data_dir.put_bytes(layout.settings_file, template)
+    put_bytes(layout.settings_file, template)
     click.echo(f"wrote {layout.settings_file}\nnext: edit it, then `relationship-pipeline doctor`")
 
 
