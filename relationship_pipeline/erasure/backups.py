@@ -152,7 +152,7 @@ def restore_backup(
             reapply(restored)
             return _put_back(control, tree, restored, folders)
         finally:
-            _remove(work)
+            shutil.rmtree(work)
 
 
 def _put_back(control: ControlLedger, tree: EpochLayout, restored: EpochLayout, folders: list[Path]) -> dict[str, int]:
@@ -341,12 +341,3 @@ def _made_at(path: Path) -> datetime | None:
         return datetime.strptime(path.name.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None
-
-
-def _remove(folder: Path) -> None:
-    for here, folders, files in os.walk(folder, topdown=False):
-        for name in files:
-            (Path(here) / name).unlink()
-        for name in folders:
-            (Path(here) / name).rmdir()
-    folder.rmdir()

@@ -32,9 +32,10 @@ class Holds(StrEnum):
 @dataclass(frozen=True)
 class Store:
     """One kind of path. `pattern`: relative to the data directory; `{epoch}`, `{month}`, `{part}`, `{role}`,
-    `{certificate}`, `{backup}` and `{table}` stand for our own names, `*` for one name, `**` for whatever lies below.
-    `erased_in` None: it stays. `has_addresses`: a filled store of this kind always shows some to a scan.
-    `in_tree`: goes with the epoch's tree."""
+    `{certificate}`, `{backup}`, `{table}` and `{temp}` stand for our own names, `*` for one name, `**` for whatever lies
+    below. `erased_in`: the state of a deletion in which it is gone, None where it stays. `has_addresses`: a filled store of
+    this kind always shows some to a scan. `scanned`: whether the scan looks into it; the company's own records it only
+    counts."""
 
     name: str
     pattern: str
@@ -44,6 +45,11 @@ class Store:
     erased_in: ErasureState | None = ErasureState.FILES_ERASED
     has_addresses: bool = False
     scanned: bool = True
+
+    @property
+    def stays(self) -> bool:
+        """Whether a deletion leaves files of this kind standing; of Dagster's storage it takes the epoch's runs only."""
+        return self.erased_in in (None, ErasureState.SCRUBBED)
 
     @cached_property
     def regex(self) -> str:
@@ -281,7 +287,7 @@ def unregistered(data_dir: Path) -> list[str]:
 
 def remaining() -> Iterable[Store]:
     """Stores that a deletion leaves standing."""
-    return (store for store in STORES if store.erased_in in (None, ErasureState.SCRUBBED))
+    return (store for store in STORES if store.stays)
 
 
 def _files(data_dir: Path) -> Iterator[str]:

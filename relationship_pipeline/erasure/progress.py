@@ -16,6 +16,8 @@ from relationship_pipeline.domain.erasure import Erasure, ErasureState
 from relationship_pipeline.errors import Refused
 from relationship_pipeline.layout import Layout
 
+NOTHING_WITHDRAWN = "nothing was withdrawn, so there is nothing to erase; `relationship-pipeline consent withdraw`"
+
 
 class ErasureProgress:
     """Reads and moves the state of deletions; each change is one durable SQLite transaction."""
@@ -90,7 +92,7 @@ class ErasureProgress:
 def _present(connection: sqlite3.Connection, epoch: str) -> Erasure:
     found = read_erasure(connection, epoch)
     if found is None:
-        raise Refused("nothing was withdrawn, so there is nothing to erase; `relationship-pipeline consent withdraw`")
+        raise Refused(NOTHING_WITHDRAWN)
     return found
 
 

@@ -27,7 +27,7 @@ from relationship_pipeline.domain.erasure import (
 )
 from relationship_pipeline.erasure.backups import BackupStore
 from relationship_pipeline.erasure.data_map import STORES
-from relationship_pipeline.erasure.progress import ErasureProgress
+from relationship_pipeline.erasure.progress import NOTHING_WITHDRAWN, ErasureProgress
 from relationship_pipeline.erasure.steps import STEPS, Blocked, Deletion, ScanHit, run_scan
 from relationship_pipeline.errors import Refused
 from relationship_pipeline.layout import Layout
@@ -59,7 +59,7 @@ def confirm_presumed(layout: Layout, now: datetime) -> Erasure | None:
 def what_will_go(layout: Layout, store: BackupStore, epoch: str) -> dict[str, dict[str, int]]:
     """Dry run: files and bytes by class of store, the inbox's export and the backups included. Reads no content."""
     counts: dict[str, dict[str, int]] = {}
-    erased = [one for one in STORES if one.erased_in not in (None, ErasureState.SCRUBBED)]
+    erased = [one for one in STORES if not one.stays]
     for folder in (layout.epoch(epoch).root, layout.inbox_data_connect, store.folder(epoch), store.key_path(epoch)):
         paths = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
         for path in paths:
@@ -105,7 +105,7 @@ def run_all(deletion: Deletion) -> list[Erasure]:
     confirm_presumed(deletion.layout, deletion.now())
     every = deletion.progress.all()
     if not every:
-        raise Refused("nothing was withdrawn, so there is nothing to erase; `relationship-pipeline consent withdraw`")
+        raise Refused(NOTHING_WITHDRAWN)
     return [
         run_erasure(replace(deletion, epoch=one.epoch)) if one.state is not ErasureState.CLOSED else one
         for one in every

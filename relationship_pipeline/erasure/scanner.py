@@ -433,7 +433,7 @@ def _candidate_keys(folders: Iterable[Path]) -> Iterator[bytes]:
 
 
 def _opens(path: Path, key: bytes) -> bool:
-    """Whether a key unwraps a sealed backup's own key (header: magic, length, JSON with `wrapped_key`, `nonce`)."""
+    """Whether a key unwraps a sealed backup's own key (header: magic, length, JSON with `wrapped_key`, `wrap_nonce`)."""
     from base64 import b64decode
     from json import loads
 

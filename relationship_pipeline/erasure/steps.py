@@ -24,7 +24,7 @@ from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import ConsentState
 from relationship_pipeline.domain.erasure import ErasureState
-from relationship_pipeline.durable import fsync_folder
+from relationship_pipeline.durable import TEMP_PREFIX, fsync_folder
 from relationship_pipeline.erasure import scanner
 from relationship_pipeline.erasure.backups import BackupStore
 from relationship_pipeline.erasure.certificate import issue_certificate
@@ -246,7 +246,7 @@ def scan_plan(layout: Layout, store: BackupStore, epoch: str, mode: str) -> dict
             {
                 "name": one.name,
                 "regex": one.regex,
-                "stays": one.erased_in in (None, ErasureState.SCRUBBED) or (bool(live) and one.name in INBOX_OF_LIVE),
+                "stays": one.stays or (bool(live) and one.name in INBOX_OF_LIVE),
                 "scanned": one.scanned and not (live and one.name in INBOX_OF_LIVE),
             }
             for one in STORES
@@ -350,7 +350,7 @@ def _sqlite_files(layout: Layout) -> Iterator[Path]:
 
 
 def _temp_files(folder: Path) -> Iterator[Path]:
-    return folder.glob(".tmp-*") if folder.is_dir() else iter(())
+    return folder.glob(f"{TEMP_PREFIX}*") if folder.is_dir() else iter(())
 
 
 def _unlink_below(folder: Path) -> int:
