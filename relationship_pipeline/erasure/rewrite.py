@@ -26,12 +26,12 @@ from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.domain.consent import Purpose
 from relationship_pipeline.domain.months import add_months
-from relationship_pipeline.durable import make_folder, temp_path
+from relationship_pipeline.durable import make_folder
 from relationship_pipeline.errors import BadLake, PipelineError
 from relationship_pipeline.lake.engine import copy_to_parquet, open_engine, sql, storage_errors
 from relationship_pipeline.lake.manifest import LEFT_OUT, MANIFEST, DataFile
 from relationship_pipeline.lake.reader import open_table
-from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
+from relationship_pipeline.lake.writer import CommitFence, commit_manifest, write_part
 from relationship_pipeline.layout import EpochLayout, Layout
 
 if TYPE_CHECKING:
@@ -184,12 +184,7 @@ def _rewrite_folder(
 def _rewritten(
     engine: duckdb.DuckDBPyConnection, folder: Path, table: str, model: str, values: Mapping[str, Any]
 ) -> DataFile:
-    temp = temp_path(folder, ".parquet")
-    try:
-        rows = copy_to_parquet(engine, sql(MODELS, model), temp, dict(values))
-        return adopt_part(temp, table, rows)
-    finally:
-        temp.unlink(missing_ok=True)
+    return write_part(folder, table, lambda path: copy_to_parquet(engine, sql(MODELS, model), path, dict(values)))
 
 
 def _left_out_of(engine: duckdb.DuckDBPyConnection, files: list[str], without: Without) -> dict[str, tuple[int, int]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -22,7 +21,7 @@ from relationship_pipeline.consent.tie_marks import marks_digest
 from relationship_pipeline.domain.health import DEFAULT_CONSTANTS as HEALTH
 from relationship_pipeline.domain.months import month_end, month_start, planned_until, window_months
 from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
-from relationship_pipeline.durable import make_folder, temp_path
+from relationship_pipeline.durable import make_folder
 from relationship_pipeline.insights import month as month_models
 from relationship_pipeline.insights.batches import month_records
 from relationship_pipeline.insights.context import BuildContext
@@ -37,7 +36,7 @@ from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.engine import sql
 from relationship_pipeline.lake.manifest import DataFile, Manifest
 from relationship_pipeline.lake.reader import standing_table
-from relationship_pipeline.lake.writer import adopt_part, commit_manifest
+from relationship_pipeline.lake.writer import commit_manifest, write_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,15 +167,10 @@ def _commit_table(
 
 def _write_part(bench: Workbench, table: str, folder: Path, parameters: dict[str, Any]) -> DataFile:
     contract = schemas.PUBLISHED[table]
-    temp = temp_path(folder, ".parquet")
-    try:
-        rows = bench.write_contract(
-            table, contract.schema, SORTED_LIKE.get(table, contract.sort_by), temp, **parameters
-        )
-        return adopt_part(temp, table, rows)
-    finally:
-        with suppress(FileNotFoundError):
-            temp.unlink()
+    order = SORTED_LIKE.get(table, contract.sort_by)
+    return write_part(
+        folder, table, lambda path: bench.write_contract(table, contract.schema, order, path, **parameters)
+    )
 
 
 def _settings_digest(context: BuildContext) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from relationship_pipeline.domain.months import add_months, month_end, month_start
 from relationship_pipeline.domain.ties import DEFAULT_CONSTANTS
-from relationship_pipeline.durable import make_folder, temp_path
+from relationship_pipeline.durable import make_folder
 from relationship_pipeline.insights.context import BuildContext
 from relationship_pipeline.insights.identification import Identification
 from relationship_pipeline.insights.month import (
@@ -33,7 +33,7 @@ from relationship_pipeline.insights.month import (
 from relationship_pipeline.insights.workbench import Workbench, models_digest
 from relationship_pipeline.lake.manifest import DataFile, Manifest, read_manifest
 from relationship_pipeline.lake.reader import standing_table, verify_files
-from relationship_pipeline.lake.writer import adopt_part, commit_manifest
+from relationship_pipeline.lake.writer import commit_manifest, write_part
 from relationship_pipeline.layout import EpochLayout
 
 TABLE = "interactions"
@@ -157,13 +157,7 @@ def derive_files(
     make_folder(folder)
 
     def write(bench: Workbench, kind: str, model: str, parameters: Mapping[str, Any]) -> None:
-        temp = temp_path(folder, ".parquet")
-        try:
-            rows = bench.write(model, temp, **parameters)
-            parts.append(adopt_part(temp, kind, rows))
-        finally:
-            with suppress(FileNotFoundError):
-                temp.unlink()
+        parts.append(write_part(folder, kind, lambda path: bench.write(model, path, **parameters)))
 
     lake.verify(context.layout)
     with context.engine() as engine:

@@ -19,7 +19,6 @@ from relationship_pipeline.consent.fence import locked
 from relationship_pipeline.domain.addresses import X500, normalize_address
 from relationship_pipeline.domain.folders import LEFT_OUT
 from relationship_pipeline.domain.months import month_end, month_start
-from relationship_pipeline.durable import temp_path
 from relationship_pipeline.errors import BadLake
 from relationship_pipeline.lake.engine import (
     copy_to_parquet,
@@ -34,7 +33,7 @@ from relationship_pipeline.lake.engine import (
 from relationship_pipeline.lake.manifest import LEFT_OUT as LEFT_OUT_FILE
 from relationship_pipeline.lake.manifest import DataFile, Manifest
 from relationship_pipeline.lake.reader import open_table
-from relationship_pipeline.lake.writer import CommitFence, adopt_part, commit_manifest
+from relationship_pipeline.lake.writer import CommitFence, commit_manifest, write_part
 from relationship_pipeline.layout import Layout
 from relationship_pipeline.schemas import INSTANT, STAGED_EMAIL, STAGED_MEETING
 from relationship_pipeline.settings import Settings
@@ -105,14 +104,14 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
         create_table(engine, "ranked_copies", _model("ranked_copies"), {"cap": collection.settings.batch_cap})
         hidden = _hidden(engine, collection, "hidden_here", "present_addresses")
         part = _write_part(engine, folder, EMAIL_TABLE, _model("email"), {"hidden": hidden})
-        part += _write_left_out(engine, folder, "dropped_copies")
+        left_out = _write_left_out(engine, folder, "dropped_copies")
         quality, first_at, last_at = _email_quality(engine, staged, damage)
         return commit_manifest(
             folder,
             epoch=collection.epoch,
             table=EMAIL_TABLE,
             month=month,
-            files=part,
+            files=(part, left_out),
             fence=collection.fence,
             quality=quality,
             first_at=first_at,
@@ -159,14 +158,14 @@ def _collect_calendar(
         create_table(engine, "ranked_meetings", _model("ranked_meetings"))
         hidden = _hidden(engine, collection, "hidden_in_meetings", "present_in_meetings")
         part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
-        part += _write_left_out(engine, folder, "dropped_meetings")
+        left_out = _write_left_out(engine, folder, "dropped_meetings")
         quality, first_at, last_at = _meeting_quality(engine, staged, damage)
         return commit_manifest(
             folder,
             epoch=collection.epoch,
             table=table,
             month=month,
-            files=part,
+            files=(part, left_out),
             fence=collection.fence,
             quality=quality,
             first_at=first_at,
@@ -397,7 +396,7 @@ def _hidden(engine: duckdb.DuckDBPyConnection, collection: Collection, hidden: s
     return sorted(found)
 
 
-def _write_left_out(engine: duckdb.DuckDBPyConnection, folder: Path, model: str) -> list[DataFile]:
+def _write_left_out(engine: duckdb.DuckDBPyConnection, folder: Path, model: str) -> DataFile:
     """The counts by mailbox of what the rows do not show; leaves table `dropped`, which `model` makes."""
     create_table(engine, "not_in_scope", _model("not_in_scope"))
     create_table(engine, "dropped", _model(model))
@@ -406,13 +405,8 @@ def _write_left_out(engine: duckdb.DuckDBPyConnection, folder: Path, model: str)
 
 def _write_part(
     engine: duckdb.DuckDBPyConnection, folder: Path, table: str, query: str, parameters: dict[str, Any]
-) -> list[DataFile]:
-    temp = temp_path(folder, ".parquet")
-    try:
-        rows = copy_to_parquet(engine, query, temp, parameters)
-        return [adopt_part(temp, table, rows)]
-    finally:
-        temp.unlink(missing_ok=True)
+) -> DataFile:
+    return write_part(folder, table, lambda path: copy_to_parquet(engine, query, path, parameters))
 
 
 def _one_row(engine: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from relationship_pipeline.durable import TEMP_PREFIX, durable_rename, put_bytes, sha256_of
+from relationship_pipeline.durable import TEMP_PREFIX, durable_rename, put_bytes, sha256_of, temp_path
 from relationship_pipeline.lake.manifest import MANIFEST, DataFile, Manifest, encode_manifest
 
 CommitFence = Callable[[], AbstractContextManager[object]]
@@ -24,6 +24,16 @@ def adopt_part(temp: Path, table: str, rows: int) -> DataFile:
     size = temp.stat().st_size
     durable_rename(temp, temp.parent / name)
     return DataFile(name=name, table=table, sha256=digest, rows=rows, bytes=size)
+
+
+def write_part(folder: Path, table: str, write: Callable[[Path], int]) -> DataFile:
+    """Write one Parquet file into a folder and adopt it; `write` takes the path to write to and returns the rows. Nothing
+    of it is left where that fails."""
+    temp = temp_path(folder, ".parquet")
+    try:
+        return adopt_part(temp, table, write(temp))
+    finally:
+        temp.unlink(missing_ok=True)
 
 
 def commit_manifest(
