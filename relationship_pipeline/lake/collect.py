@@ -102,7 +102,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
             engine.execute(f"insert into copies by name {_model('earlier_copies')}", {"files": earlier})
         create_table(engine, "repeated_copies", _model("repeated_copies"))
         create_table(engine, "ranked_copies", _model("ranked_copies"), {"cap": collection.settings.batch_cap})
-        hidden = _hidden(engine, collection, "hidden_here", "present_addresses")
+        hidden = _hidden(engine, collection, "present_addresses")
         part = _write_part(engine, folder, EMAIL_TABLE, _model("email"), {"hidden": hidden})
         left_out = _write_left_out(engine, folder, "dropped_copies")
         quality, first_at, last_at = _email_quality(engine, staged, damage)
@@ -156,7 +156,7 @@ def _collect_calendar(
         if earlier:
             engine.execute(f"insert into meeting_copies by name {_model('earlier_meetings')}", {"files": earlier})
         create_table(engine, "ranked_meetings", _model("ranked_meetings"))
-        hidden = _hidden(engine, collection, "hidden_in_meetings", "present_in_meetings")
+        hidden = _hidden(engine, collection, "present_in_meetings")
         part = _write_part(engine, folder, table, _model("meetings"), {"hidden": hidden})
         left_out = _write_left_out(engine, folder, "dropped_meetings")
         quality, first_at, last_at = _meeting_quality(engine, staged, damage)
@@ -317,7 +317,8 @@ def _work(collection: Collection, table: str, month: str | None) -> Iterator[duc
 def _register_rules(
     engine: duckdb.DuckDBPyConnection, collection: Collection, staged: Staged, starts: datetime, ends: datetime
 ) -> None:
-    """Register what decides which rows get in: readable, hidden, hidden_domains, unread, done, bounds."""
+    """Register what decides which rows get in: readable, hidden, hidden_domains, unread, done, bounds; and view
+    `read_again`."""
     import pyarrow as pa
 
     engine.register("readable", collection.rules.readable)
@@ -330,6 +331,7 @@ def _register_rules(
     engine.register("done", pa.table([mailboxes, [staged.read_since.get(name) for name in mailboxes]], schema=done))
     bounds = pa.schema([("starts", INSTANT), ("ends", INSTANT)])
     engine.register("bounds", pa.table([[starts], [ends]], schema=bounds))
+    create_view(engine, "read_again", _model("read_again"))
 
 
 def _view_staged(engine: duckdb.DuckDBPyConnection, files: Iterable[Path], schema: pa.Schema, instant: str) -> None:
@@ -385,14 +387,15 @@ def _mapped_by_directory(directory: Directory) -> dict[str, str | None]:
     return mapped
 
 
-def _hidden(engine: duckdb.DuckDBPyConnection, collection: Collection, hidden: str, present: str) -> list[str]:
-    """Addresses of these copies that may not appear (O4-O6, C5)."""
+def _hidden(engine: duckdb.DuckDBPyConnection, collection: Collection, model: str) -> list[str]:
+    """Of the addresses that the model finds in the copies, those that may not appear (O4-O6, C5); leaves view `present`."""
+    create_view(engine, "present", _model(model))
     rules = collection.rules
     found: set[str] = set()
     if rules.hidden.num_rows or rules.hidden_domains.num_rows:
-        found.update(address for (address,) in engine.execute(_model(hidden)).fetchall())
+        found.update(address for (address,) in engine.execute(_model("hidden_addresses")).fetchall())
     if collection.recognise is not None:
-        found.update(collection.recognise([address for (address,) in engine.execute(_model(present)).fetchall()]))
+        found.update(collection.recognise([address for (address,) in engine.view("present").fetchall()]))
     return sorted(found)
 
 

@@ -1,15 +1,5 @@
 -- Meetings of this month collected by an earlier run that this run could not read again: they stay (O1).
--- Grain: one copy. Inputs: $files (the month's files so far), meeting_copies, readable(mailbox, since, until),
--- done(mailbox, since): mailboxes read to the end, from `since` on where only what is new was asked for (B3).
-with read_again as (
-    select
-        readable.mailbox,
-        greatest(readable.since, done.since) as since,
-        readable.until
-    from readable
-    inner join done on readable.mailbox = done.mailbox
-)
-
+-- Grain: one copy. Inputs: $files (the month's files so far), meeting_copies, read_again.
 select
     *,
     null as drop_reason,

@@ -1,4 +1,4 @@
--- Every address of this month's copies. Grain: one address. Inputs: copies.
+-- Every address of this month's copies: view present of emails. Grain: one address. Inputs: copies.
 select from_address as address
 from copies
 where from_address is not null

@@ -1,4 +1,4 @@
--- Every address of these meetings. Grain: one address. Inputs: meeting_copies.
+-- Every address of these meetings: view present of meetings. Grain: one address. Inputs: meeting_copies.
 select organizer_address as address
 from meeting_copies
 where organizer_address is not null

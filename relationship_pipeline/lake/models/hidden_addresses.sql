@@ -1,19 +1,5 @@
 -- Addresses of this month that may not appear: hidden themselves, or of a hidden domain or a sub-domain of one.
--- Grain: one address. Inputs: copies, hidden(address), hidden_domains(domain).
-with present as (
-    select from_address as address
-    from copies
-    union
-    select sender_address
-    from copies
-    union
-    select unnest(to_addresses)
-    from copies
-    union
-    select unnest(cc_addresses)
-    from copies
-)
-
+-- Grain: one address. Inputs: present (present_addresses or present_in_meetings), hidden(address), hidden_domains(domain).
 select present.address
 from present
 where
