@@ -9,6 +9,7 @@ import click
 
 from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import json_option, print_json
+from relationship_pipeline.cli.work import open_work
 from relationship_pipeline.domain.erasure import Alert
 from relationship_pipeline.errors import BadInput, PipelineError, Refused
 
@@ -64,12 +65,12 @@ def verify(as_json: bool) -> None:
     if found is None:
         raise Refused("nothing was withdrawn, so there is nothing to verify")
     result = verify_now(operations.deletion(settings, epoch=found["epoch"]))
+    findings = result["findings"]
     if as_json:
         print_json(result)
-    findings = result.get("findings", [])
-    if not as_json:
+    else:
         for finding in findings:
-            click.echo(f"{finding['kind']}: {finding['path']}" if isinstance(finding, dict) else str(finding))
+            click.echo(f"{finding['kind']}: {finding['path']}")
         click.echo(f"{len(findings)} findings")
     if findings:
         raise PipelineError("the scan found something that should be gone")
@@ -83,7 +84,7 @@ def certificate(path: Path | None) -> None:
 
     if path is not None:
         facts = verify_certificate(path)
-        click.echo(f"genuine and whole: certificate {facts.get('number')} of epoch {facts.get('epoch')}")
+        click.echo(f"genuine and whole: certificate {facts['number']} of epoch {facts['epoch']}")
         return
     folder = data_dir.open_settings().layout.certificates
     newest = max(folder.glob("*.json"), default=None, key=lambda found: found.name) if folder.is_dir() else None
@@ -97,9 +98,7 @@ def certificate(path: Path | None) -> None:
 @click.option("--scope", type=click.Choice(["mailbox", "everywhere"]), default="mailbox", show_default=True)
 def person(address: str, scope: str) -> None:
     """Erase one person: their mailbox, or with `everywhere` their address from all others' copies too."""
-    settings = data_dir.open_settings()
-    work = operations.Work(settings, lambda line: click.echo(line, err=True))
-    click.echo(operations.erase_person(work, address, everywhere=scope == "everywhere"))
+    click.echo(operations.erase_person(open_work(), address, everywhere=scope == "everywhere"))
 
 
 @click.group()
@@ -111,9 +110,7 @@ def backups() -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def restore(file: Path) -> None:
     """Put a backup's months back, without what was opted out or erased since; then run `refresh`."""
-    settings = data_dir.open_settings()
-    work = operations.Work(settings, lambda line: click.echo(line, err=True))
-    counts = operations.restore_backup(work, file)
+    counts = operations.restore_backup(open_work(), file)
     click.echo(
         f"{counts['folders']} tables and months restored, {counts['rows']:,} rows; next: relationship-pipeline refresh"
     )
@@ -128,9 +125,7 @@ def export() -> None:
 @click.argument("address")
 def export_person(address: str) -> None:
     """All that is held about one address, as JSON on stdout."""
-    settings = data_dir.open_settings()
-    work = operations.Work(settings, lambda line: click.echo(line, err=True))
-    print_json(operations.export_person(work, address))
+    print_json(operations.export_person(open_work(), address))
 
 
 @export.command("graph")

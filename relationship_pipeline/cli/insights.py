@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relationship_pipeline import data_dir
+from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import json_option, print_json
+from relationship_pipeline.cli.work import open_work
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.errors import BadInput
 
@@ -57,12 +58,9 @@ def role_revoke(name: str, privilege: str) -> None:
 
 
 def _change_role(name: str, privilege: str, *, give: bool) -> None:
-    from relationship_pipeline import operations
-
     settings = data_dir.open_settings()
     data_dir.prepare(settings)
-    work = operations.Work(settings, lambda line: click.echo(line, err=True))
-    found = operations.change_role(work, name, privilege, give=give)
+    found = operations.change_role(open_work(settings), name, privilege, give=give)
     click.echo(f"{found.name}: {', '.join(found.grants) or 'nothing'}")
 
 
@@ -107,10 +105,7 @@ def evaluate(
             messages, internal_domains=domains, cuts=instants, pairs_path=pairs_path, progress=progress
         )
     else:
-        from relationship_pipeline import operations
-
-        work = operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
-        result = operations.evaluate_lake(work, domains, instants, pairs_path, progress)
+        result = operations.evaluate_lake(open_work(), domains, instants, pairs_path, progress)
     if as_json:
         click.echo(as_json_text(result), nl=False)
     else:

@@ -8,6 +8,7 @@ import click
 
 from relationship_pipeline import data_dir, operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
+from relationship_pipeline.cli.work import open_work
 from relationship_pipeline.consent.enforcement import ATTRIBUTE, CSV, entries_of_file
 from relationship_pipeline.consent.ledger import ControlLedger
 from relationship_pipeline.consent.optouts import KEPT_KINDS, OptOuts
@@ -23,10 +24,6 @@ def _opt_outs() -> OptOuts:
     settings = data_dir.open_settings()
     record = ControlLedger(settings.layout).require(Purpose.DERIVE)
     return OptOuts(settings.layout, record.epoch)
-
-
-def _work() -> operations.Work:
-    return operations.Work(data_dir.open_settings(), lambda line: click.echo(line, err=True))
 
 
 def _subject(kind: Kind, text: str) -> str:
@@ -80,7 +77,7 @@ def _add_command(kind: Kind, metavar: str) -> click.Command:
         if kind is Kind.GROUP and entry.subject not in opt_outs.memberships():
             click.echo("who is a member is read by the next refresh, which applies it: relationship-pipeline refresh")
             return
-        work = _work()
+        work = open_work()
         if kind is Kind.USER and operations.names_nobody(work, entry.subject):
             click.echo("nobody in the directory that was read last has this address; it holds from when somebody does")
         further = operations.further_addresses(work, entry.subject) if Scope.EVERYWHERE in scopes else 0
@@ -142,7 +139,7 @@ def list_(as_json: bool) -> None:
 @click.argument("subject")
 def opt_in(kind: str, subject: str) -> None:
     """Take an opt-out back: collection starts again from now on."""
-    others = operations.take_back_opt_out(_work(), Kind(kind), _subject(Kind(kind), subject))
+    others = operations.take_back_opt_out(open_work(), Kind(kind), _subject(Kind(kind), subject))
     if others is None:
         raise BadInput(f"no {kind} opt-out of that name is in force; `relationship-pipeline opt-out list` shows them")
     click.echo(f"{kind} opt-out taken back" if others else f"{kind} opted in again")

@@ -6,17 +6,13 @@ from dataclasses import asdict
 
 import click
 
-from relationship_pipeline import data_dir, operations
+from relationship_pipeline import operations
 from relationship_pipeline.cli.output import iso, json_option, print_json
+from relationship_pipeline.cli.work import open_work
 from relationship_pipeline.consent.tie_marks import TieReason
 
 record_argument = click.argument("record", metavar="CONTACT_OR_COMPANY")
 colleague_argument = click.argument("colleague")
-
-
-def _work() -> operations.Work:
-    settings = data_dir.open_settings()
-    return operations.Work(settings, lambda line: click.echo(line, err=True))
 
 
 @click.group()
@@ -37,7 +33,7 @@ def tie() -> None:
 @click.option("--by", metavar="COLLEAGUE", help="Who asked for it.  [default: the administrator]")
 def hide(record: str, colleague: str, reason: str, by: str | None) -> None:
     """No longer show COLLEAGUE's tie to a contact, to a company and all its contacts, or to another colleague."""
-    operations.hide_tie(_work(), record, colleague, TieReason(reason), by=by)
+    operations.hide_tie(open_work(), record, colleague, TieReason(reason), by=by)
     click.echo(f"not shown any more ({reason}); `relationship-pipeline tie show` takes it back")
 
 
@@ -46,7 +42,7 @@ def hide(record: str, colleague: str, reason: str, by: str | None) -> None:
 @colleague_argument
 def show(record: str, colleague: str) -> None:
     """Show a hidden tie again."""
-    if operations.show_tie(_work(), record, colleague):
+    if operations.show_tie(open_work(), record, colleague):
         click.echo("shown again")
     else:
         click.echo("that tie was not hidden; `relationship-pipeline tie list` names those that are")
@@ -56,7 +52,7 @@ def show(record: str, colleague: str) -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """The ties that are hidden or marked wrong."""
-    found = operations.hidden_ties(_work())
+    found = operations.hidden_ties(open_work())
     if as_json:
         print_json([asdict(mark) for mark in found])
         return
