@@ -92,6 +92,7 @@ def withdraw(admin: str, epoch: str | None, yes: bool, dry_run: bool) -> None:
     """Withdraw the consent: nothing more is collected from this moment, and everything is deleted."""
     from relationship_pipeline.erasure.run import what_will_go
     from relationship_pipeline.erasure.run import withdraw as close_fence
+    from relationship_pipeline.erasure.steps import count_files
     from relationship_pipeline.publishing.register import list_exports
 
     settings = data_dir.open_settings()
@@ -105,6 +106,8 @@ def withdraw(admin: str, epoch: str | None, yes: bool, dry_run: bool) -> None:
         return
     for store, counts in sorted(what_will_go(settings.layout, operations.backup_store(settings), record.epoch).items()):
         click.echo(f"  {store}: {counts['files']} files, {counts['bytes']:,} bytes", err=True)
+    for what, folder in settings.sources_outside.items():
+        click.echo(f"  {what}: {count_files(folder)} files, not ours to delete; see to them yourself", err=True)
     try:
         handed_out = list_exports(settings.layout.epoch(record.epoch).ledger)
     except Refused:

@@ -81,7 +81,13 @@ def deletion(settings: Settings, hooks: Hooks | None = None, epoch: str = "") ->
     """What a deletion of this data directory needs; `hooks` reach into Dagster."""
     from relationship_pipeline.erasure.steps import Deletion, Hooks
 
-    return Deletion(layout=settings.layout, epoch=epoch, store=backup_store(settings), hooks=hooks or Hooks())
+    return Deletion(
+        layout=settings.layout,
+        epoch=epoch,
+        store=backup_store(settings),
+        hooks=hooks or Hooks(),
+        left_alone=settings.sources_outside,
+    )
 
 
 def next_consent_after(settings: Settings, epoch: str) -> datetime | None:
