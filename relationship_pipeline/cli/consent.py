@@ -56,7 +56,11 @@ def status(as_json: bool) -> None:
         return
     confirmed = "confirmed by the directory" if record.verified else "unverified"
     click.echo(f"consent {record.state}, level {record.level}, epoch {record.epoch}")
-    click.echo(f"given by {record.admin} ({record.admin_role}, {confirmed}) on {iso(record.granted_at)}")
+    events = {reason: past for past, reason in ledger.history() if past.epoch == record.epoch}
+    giver = events.get("renewed", events["provided"])
+    click.echo(f"given by {giver.admin} ({giver.admin_role}, {confirmed}) on {iso(giver.granted_at)}")
+    if withdrawn := events.get("withdrawn"):
+        click.echo(f"withdrawn by {withdrawn.admin} on {iso(withdrawn.changed_at)}")
     click.echo(f"collects from {record.first_month}; last change {iso(record.changed_at)}")
 
 

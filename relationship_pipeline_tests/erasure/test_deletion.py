@@ -351,3 +351,10 @@ def test_w1_a_damaged_epoch_ledger_keeps_nobody_from_withdrawing_and_nothing_fro
     } in outside
     again = run("consent", "withdraw", "--admin", ADMIN, RELATIONSHIP_DATA_DIR=str(home.layout.root))
     assert (again.returncode, "erased already" in again.stdout) == (0, True)
+
+
+def test_c1_the_status_tells_who_gave_the_consent_from_who_withdrew_it(home):
+    environment = {"RELATIONSHIP_DATA_DIR": str(home.layout.root)}
+    run("consent", "withdraw", "--admin", "someone.else", "--epoch", home.epoch, "--yes", **environment)
+    told = run("consent", "status", **environment).stdout
+    assert f"given by {ADMIN} (" in told and "withdrawn by someone.else on " in told
