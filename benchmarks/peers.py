@@ -32,21 +32,20 @@ def duckdb_read_json(folder: str) -> dict[str, Any]:
     return {"rows": counts[-1] if counts else 0}
 
 
-def duckdb_load_json(folder: str) -> dict[str, Any]:
-    """The same into a table of a database file, as somebody would who wants to query it."""
+def duckdb_plain_import(folder: str) -> dict[str, Any]:
+    """The least that an import could be: one pass that writes the rows, sorted, as one Parquet file. No keys, no copy recognised
+    as another's, no rule applied, nothing kept for other months."""
     import duckdb
 
-    database = Path(folder).parent / "peer.duckdb"
-    database.unlink(missing_ok=True)
+    from relationship_pipeline.lake.engine import copy_to_parquet, sql
+
+    target = Path(folder).parent / "peer.parquet"
     try:
-        with duckdb.connect(str(database), config={"preserve_insertion_order": "false"}) as connection:
-            connection.execute(
-                "create table message as "
-                "select * from read_json($files, format = 'newline_delimited', columns = $columns)",
-                {"files": f"{folder}/Message_v1/*", "columns": _message_columns()},
-            )
+        with duckdb.connect(config={"preserve_insertion_order": "false"}) as connection:
+            values = {"files": f"{folder}/Message_v1/*", "columns": _message_columns()}
+            copy_to_parquet(connection, sql("benchmarks.models", "plain_import"), target, values)
     finally:
-        database.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
     return {}
 
 
@@ -244,7 +243,7 @@ def read_bytes(folder: str) -> dict[str, Any]:
 
 PEERS: dict[str, Callable[..., dict[str, Any]]] = {
     "duckdb_read_json": duckdb_read_json,
-    "duckdb_load_json": duckdb_load_json,
+    "duckdb_plain_import": duckdb_plain_import,
     "dlt_crawl": dlt_crawl,
     "duckdb_pairs": duckdb_pairs,
     "polars_ties": polars_ties,

@@ -251,6 +251,20 @@ class Settings(BaseSettings):
         return self.crm_dir or self.layout.inbox_crm
 
     @property
+    def sources_outside(self) -> dict[str, Path]:
+        """Folders outside the data directory that are read and never written to, by what they are (interfaces.md 5)."""
+        folders = {"CRM folder": self.crm_folder}
+        if self.source is SourceKind.DATA_CONNECT:
+            folders["export folder"] = self.data_connect_folder
+        resolved = {what: folder.absolute().resolve() for what, folder in folders.items()}
+        root = self.layout.root.absolute().resolve()
+        return {
+            f"{what} outside the data directory": folder
+            for what, folder in resolved.items()
+            if not folder.is_relative_to(root)
+        }
+
+    @property
     def keys_folder(self) -> Path:
         return self.storage.keys_dir or self.layout.keys
 

@@ -56,7 +56,11 @@ def status(as_json: bool) -> None:
         return
     confirmed = "confirmed by the directory" if record.verified else "unverified"
     click.echo(f"consent {record.state}, level {record.level}, epoch {record.epoch}")
-    click.echo(f"given by {record.admin} ({record.admin_role}, {confirmed}) on {iso(record.granted_at)}")
+    events = {reason: past for past, reason in ledger.history() if past.epoch == record.epoch}
+    giver = events.get("renewed", events["provided"])
+    click.echo(f"given by {giver.admin} ({giver.admin_role}, {confirmed}) on {iso(giver.granted_at)}")
+    if withdrawn := events.get("withdrawn"):
+        click.echo(f"withdrawn by {withdrawn.admin} on {iso(withdrawn.changed_at)}")
     click.echo(f"collects from {record.first_month}; last change {iso(record.changed_at)}")
 
 
@@ -92,6 +96,7 @@ def withdraw(admin: str, epoch: str | None, yes: bool, dry_run: bool) -> None:
     """Withdraw the consent: nothing more is collected from this moment, and everything is deleted."""
     from relationship_pipeline.erasure.run import what_will_go
     from relationship_pipeline.erasure.run import withdraw as close_fence
+    from relationship_pipeline.erasure.steps import count_files
     from relationship_pipeline.publishing.register import list_exports
 
     settings = data_dir.open_settings()
@@ -105,6 +110,8 @@ def withdraw(admin: str, epoch: str | None, yes: bool, dry_run: bool) -> None:
         return
     for store, counts in sorted(what_will_go(settings.layout, operations.backup_store(settings), record.epoch).items()):
         click.echo(f"  {store}: {counts['files']} files, {counts['bytes']:,} bytes", err=True)
+    for what, folder in settings.sources_outside.items():
+        click.echo(f"  {what}: {count_files(folder)} files, not ours to delete; see to them yourself", err=True)
     try:
         handed_out = list_exports(settings.layout.epoch(record.epoch).ledger)
     except Refused:

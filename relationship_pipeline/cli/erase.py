@@ -85,6 +85,7 @@ def certificate(path: Path | None) -> None:
     if path is not None:
         facts = verify_certificate(path)
         click.echo(f"genuine and whole: certificate {facts['number']} of epoch {facts['epoch']}")
+        click.echo(f"signed by the key {facts['public_key']}: compare it with control/certificate_key.pub")
         return
     folder = data_dir.open_settings().layout.certificates
     newest = max(folder.glob("*.json"), default=None, key=lambda found: found.name) if folder.is_dir() else None

@@ -38,7 +38,7 @@ from relationship_pipeline.durable import fsync_folder, make_folder
 from relationship_pipeline.errors import ConsentRefused, Refused
 from relationship_pipeline.layout import Layout
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """`pragma user_version` of the file. Raise it with every change of the tables below."""
 
 _SCHEMA = """
@@ -76,7 +76,8 @@ create table if not exists erasure_step (
 );
 create table if not exists directory_watch (
     epoch text primary key,
-    first_miss_at text
+    first_miss_at text,
+    application text
 );
 create table if not exists clock (
     id integer primary key check (id = 0),
@@ -109,7 +110,7 @@ insert or ignore into role values ('salesperson'), ('sales_manager'), ('guest');
 insert or ignore into role_grant values
     ('salesperson', 'kpis'), ('salesperson', 'who_knows_whom'),
     ('sales_manager', 'kpis'), ('sales_manager', 'who_knows_whom');
-pragma user_version = 1;
+pragma user_version = 2;
 commit;
 """
 _LAST = """
@@ -310,7 +311,23 @@ class ControlLedger:
     def set_first_miss(self, epoch: str, at: datetime | None) -> None:
         with self.connect() as connection:
             connection.execute(
-                "insert or replace into directory_watch values (?, ?)", (epoch, at.isoformat() if at else None)
+                "insert into directory_watch (epoch, first_miss_at) values (?, ?) "
+                "on conflict (epoch) do update set first_miss_at = excluded.first_miss_at",
+                (epoch, at.isoformat() if at else None),
+            )
+
+    def application(self, epoch: str) -> str | None:
+        """The application whose grant the directory has shown under this consent."""
+        with self.connect() as connection:
+            row = connection.execute("select application from directory_watch where epoch = ?", (epoch,)).fetchone()
+        return row[0] if row else None
+
+    def set_application(self, epoch: str, application: str) -> None:
+        with self.connect() as connection:
+            connection.execute(
+                "insert into directory_watch (epoch, application) values (?, ?) "
+                "on conflict (epoch) do update set application = excluded.application",
+                (epoch, application),
             )
 
     def _change(

@@ -22,11 +22,12 @@ _REASONS = {
 
 
 def watch_directory(
-    layout: Layout, read_grants: Callable[[], Confirmation], now: datetime, *, grant_mode: str
+    layout: Layout, read_grants: Callable[[], Confirmation], now: datetime, *, grant_mode: str, application: str
 ) -> ConsentState | None:
     """Look once and record what follows; returns the state, None before the first consent.
 
-    `read_grants` looks at the directory with a fresh token; a PipelineError of it counts as an operational fault.
+    `read_grants` looks at the directory with a fresh token; a PipelineError of it counts as an operational fault, and so does
+    a grant that another `application` (tenant and client id) lacks than the one that had it: somebody mistyped a setting.
     `now` may go back: the state only ever waits longer, never shorter.
     """
     control = ControlLedger(layout)
@@ -36,6 +37,11 @@ def watch_directory(
     try:
         seen = read_grants()
     except PipelineError:
+        seen = Confirmation.UNKNOWN
+    confirmed = control.application(record.epoch)
+    if seen is Confirmation.PRESENT and application != confirmed:
+        control.set_application(record.epoch, application)
+    elif seen is Confirmation.MISSING and confirmed not in (None, application):
         seen = Confirmation.UNKNOWN
     state, first_miss = after_look(
         record.state, control.first_miss(record.epoch), seen, now, only_suspect=grant_mode == "exchange_rbac"

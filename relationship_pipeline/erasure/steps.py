@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -61,7 +61,8 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Deletion:
-    """Everything a step needs. `now` is the clock; `grace_seconds` bounds each wait for processes to let go."""
+    """Everything a step needs. `now` is the clock; `grace_seconds` bounds each wait for processes to let go; `left_alone` are
+    the company's own folders outside the data directory that were read, by what they are."""
 
     layout: Layout
     epoch: str
@@ -69,6 +70,7 @@ class Deletion:
     hooks: Hooks = Hooks()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     grace_seconds: float = 60.0
+    left_alone: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def progress(self) -> ErasureProgress:
@@ -81,6 +83,8 @@ def unserve(deletion: Deletion) -> Facts:
     progress = deletion.progress
     if "before" not in progress.facts(deletion.epoch):
         progress.remember(deletion.epoch, "exports", _handed_out(deletion))
+        left_alone = {what: count_files(folder) for what, folder in deletion.left_alone.items()}
+        progress.remember(deletion.epoch, "left_alone", left_alone)
         progress.remember(deletion.epoch, "before", run_scan(deletion, "before"))
     link = deletion.layout.published
     tree = deletion.layout.epoch(deletion.epoch)
@@ -315,6 +319,7 @@ def _certified(deletion: Deletion, result: Mapping[str, Any]) -> Facts:
             for one in STORES
             if not one.scanned
         ]
+        + [{"what": what, "files": files} for what, files in facts.get("left_alone", {}).items()]
         + [
             {"what": "later consents' epochs", "files": len(ControlLedger(layout).live_epochs())},
             {"what": "exports handed out, by number in the register", **facts.get("exports", {"numbers": []})},
@@ -326,6 +331,11 @@ def _certified(deletion: Deletion, result: Mapping[str, Any]) -> Facts:
             "sqlite": sqlite3.sqlite_version,
         },
     }
+
+
+def count_files(folder: Path) -> int:
+    """Of a folder that may be gone, or not ours to look into."""
+    return sum(len(names) for _, _, names in os.walk(folder))
 
 
 def _without_paths(result: Mapping[str, Any]) -> Facts:

@@ -80,7 +80,13 @@ def deletion(settings: Settings, hooks: Hooks | None = None, epoch: str = "") ->
     """What a deletion of this data directory needs; `hooks` reach into Dagster."""
     from relationship_pipeline.erasure.steps import Deletion, Hooks
 
-    return Deletion(layout=settings.layout, epoch=epoch, store=backup_store(settings), hooks=hooks or Hooks())
+    return Deletion(
+        layout=settings.layout,
+        epoch=epoch,
+        store=backup_store(settings),
+        hooks=hooks or Hooks(),
+        left_alone=settings.sources_outside,
+    )
 
 
 def next_consent_after(settings: Settings, epoch: str) -> datetime | None:
@@ -121,22 +127,39 @@ def check_consent(work: Work) -> str:
         record = work.ledger.current()
         return record.state.value if record else ConsentState.NONE.value
     state = watch_directory(
-        settings.layout, lambda: look_at_grants(settings), datetime.now(UTC), grant_mode=settings.graph.grant_mode
+        settings.layout,
+        lambda: look_at_grants(settings),
+        datetime.now(UTC),
+        grant_mode=settings.graph.grant_mode,
+        application=f"{settings.graph.tenant_id}/{settings.graph.client_id}",
     )
     return (state or ConsentState.NONE).value
 
 
 def look_at_grants(settings: Settings, patience: Patience | None = None) -> Confirmation:
-    """What the directory says about our grants, with a fresh sign-in; an operational fault says nothing (C6)."""
+    """What the directory says about our grants, with a fresh sign-in; an operational fault says nothing (C6). Grants in
+    Exchange do not stand there: the sentinel mailbox tells of them, if the settings name one (graph.md 1.2)."""
     from relationship_pipeline.sources.graph.access import GraphAccess
     from relationship_pipeline.sources.graph.auth import CALENDAR_ROLES, MAIL_ROLES, TokenRefused, Trouble
     from relationship_pipeline.sources.graph.client import PATIENT
+    from relationship_pipeline.sources.graph.directory import Probe
 
+    access = GraphAccess(settings.graph, patience or PATIENT)
+    in_exchange = settings.graph.grant_mode == "exchange_rbac"
     try:
-        grants = GraphAccess(settings.graph, patience or PATIENT).read_grants()
+        grants = access.read_grants()
+        sentinel = access.probe_mailbox() if in_exchange and settings.graph.sentinel_mailbox else None
     except TokenRefused as refused:
         return Confirmation.MISSING if refused.trouble is Trouble.WITHDRAWN else Confirmation.UNKNOWN
     except PipelineError:
         return Confirmation.UNKNOWN
+    if not grants.found or not grants.enabled:
+        return Confirmation.MISSING
+    if in_exchange:
+        return {
+            Probe.REFUSED: Confirmation.MISSING,
+            None: Confirmation.PRESENT,
+            Probe.READABLE: Confirmation.PRESENT,
+        }.get(sentinel, Confirmation.UNKNOWN)
     mail, calendars = grants.roles.intersection(MAIL_ROLES), grants.roles.intersection(CALENDAR_ROLES)
-    return Confirmation.PRESENT if grants.found and grants.enabled and mail and calendars else Confirmation.MISSING
+    return Confirmation.PRESENT if mail and calendars else Confirmation.MISSING

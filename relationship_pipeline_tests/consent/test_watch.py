@@ -29,8 +29,10 @@ def ledger(layout):
     return control
 
 
-def look(layout: Layout, seen: Confirmation, at: datetime, mode: str = "entra") -> ConsentState | None:
-    state = watch_directory(layout, lambda: seen, at, grant_mode=mode)
+def look(
+    layout: Layout, seen: Confirmation, at: datetime, mode: str = "entra", application: str = "ours"
+) -> ConsentState | None:
+    state = watch_directory(layout, lambda: seen, at, grant_mode=mode, application=application)
     if confirm_presumed(layout, at) is not None:
         state = ControlLedger(layout).current().state
     return state
@@ -85,7 +87,7 @@ def test_c6_operational_faults_for_days_delete_nothing(layout, ledger):
         raise PipelineError("the secret has expired")
 
     for hours in range(72):
-        assert watch_directory(layout, storm, NOW + hours * HOUR, grant_mode="entra") is GRANTED
+        assert watch_directory(layout, storm, NOW + hours * HOUR, grant_mode="entra", application="ours") is GRANTED
         assert look(layout, UNKNOWN, NOW + hours * HOUR) is GRANTED
     look(layout, MISSING, NOW + 72 * HOUR)
     for hours in range(73, 100):
@@ -101,7 +103,15 @@ def test_c6_consent_cannot_be_given_over_a_directory_that_withholds_it(layout, l
 
 
 def test_without_consent_there_is_nothing_to_watch(layout):
-    assert watch_directory(layout, lambda: MISSING, NOW, grant_mode="entra") is None
+    assert watch_directory(layout, lambda: MISSING, NOW, grant_mode="entra", application="ours") is None
+
+
+def test_c6_a_mistyped_application_is_an_operational_fault(layout, ledger):
+    assert look(layout, PRESENT, NOW) is GRANTED
+    for hours in range(1, 30):
+        assert look(layout, MISSING, NOW + hours * HOUR, application="ouzo") is GRANTED
+    assert look(layout, PRESENT, NOW + 30 * HOUR, application="our next one") is GRANTED
+    assert look(layout, MISSING, NOW + 31 * HOUR, application="our next one") is SUSPECT
 
 
 def test_c6_random_histories_agree_with_the_rule_written_out(tmp_path):

@@ -147,7 +147,7 @@ def run_states(data: Path) -> Counter[str]:
 
 
 def test_b8_a_backfill_killed_at_random_times_ends_with_the_same_tables(tmp_path: Path) -> None:
-    kill_backfills(tmp_path, kills=10, seed=20261123)
+    kill_backfills(tmp_path, kills=6, seed=20261123)
 
 
 @pytest.mark.soak

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from relationship_pipeline.erasure.steps import Hooks
 from relationship_pipeline.erasure.workers import registered
 from relationship_pipeline.errors import ConsentRefused, Refused
 from relationship_pipeline.publishing.register import record_export
+from relationship_pipeline.settings import load_settings
 from relationship_pipeline_tests.command import run
 from relationship_pipeline_tests.erasure.lived_in import ADMIN, NOW, PEOPLE, commit, consented, email_rows, live_in
 
@@ -290,6 +292,35 @@ def test_w4_exports_that_were_handed_out_are_shown_on_withdrawal_and_numbered_in
     assert "consultants" not in certificate.read_text()
 
 
+@pytest.mark.parametrize("way", ["named", "linked"])
+def test_w4_sources_outside_the_data_directory_are_left_alone_and_counted_in_the_certificate(home, tmp_path, way):
+    export, crm = tmp_path / "bo.bark@contoso.example", tmp_path / "crm"
+    for path in (export / "Message_v1" / "a.json", export / "User_v1" / "b.json", crm / "contacts.csv"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("theirs")
+    environment = {
+        "RELATIONSHIP_DATA_DIR": str(home.layout.root),
+        "RELATIONSHIP_SOURCE": "data_connect",
+        "RELATIONSHIP_CRM_DIR": str(crm),
+    }
+    if way == "named":
+        environment["RELATIONSHIP_DATA_CONNECT_DIR"] = str(export)
+    else:
+        shutil.rmtree(home.layout.inbox_data_connect)
+        home.layout.inbox_data_connect.symlink_to(export)
+    told = run("consent", "withdraw", "--admin", ADMIN, "--epoch", home.epoch, "--yes", **environment).stderr
+    assert "export folder outside the data directory: 2 files, not ours to delete" in told
+    named = {"data_connect_dir": export} if way == "named" else {}
+    settings = load_settings(data_dir=home.layout.root, source="data_connect", crm_dir=crm, **named)
+    run_erasure(home.deletion(left_alone=settings.sources_outside))
+    certificate = find_certificate(home.layout, home.epoch, "app")
+    outside = {one["what"]: one.get("files") for one in verify_certificate(certificate)["outside"]}
+    assert outside["export folder outside the data directory"] == 2
+    assert outside["CRM folder outside the data directory"] == 1
+    assert "bo.bark" not in certificate.read_text()
+    assert len(below(export)) == 2
+
+
 @pytest.mark.parametrize("damage", ["overwritten", "missing"])
 def test_w1_a_damaged_epoch_ledger_keeps_nobody_from_withdrawing_and_nothing_from_being_erased(home, damage):
     if damage == "missing":
@@ -320,3 +351,10 @@ def test_w1_a_damaged_epoch_ledger_keeps_nobody_from_withdrawing_and_nothing_fro
     } in outside
     again = run("consent", "withdraw", "--admin", ADMIN, RELATIONSHIP_DATA_DIR=str(home.layout.root))
     assert (again.returncode, "erased already" in again.stdout) == (0, True)
+
+
+def test_c1_the_status_tells_who_gave_the_consent_from_who_withdrew_it(home):
+    environment = {"RELATIONSHIP_DATA_DIR": str(home.layout.root)}
+    run("consent", "withdraw", "--admin", "someone.else", "--epoch", home.epoch, "--yes", **environment)
+    told = run("consent", "status", **environment).stdout
+    assert f"given by {ADMIN} (" in told and "withdrawn by someone.else on " in told

@@ -81,13 +81,15 @@ def test_b8_the_crm_folder_is_read_by_several_runs_at_once(work: Work) -> None:
 
 
 def test_b5_a_month_that_lands_between_building_and_publishing_is_published(work: Work) -> None:
-    """Without a fixed `as_of` insights are for the instant the last month was read."""
+    """Without a fixed `as_of` insights are for the instant that the newest export shows."""
     live = Work(work.settings.model_copy(update={"as_of": None}), quiet)
     operations.build_everything(live)
+    for path in (work.settings.data_connect_folder / "Message_v1").iterdir():
+        path.touch()
     landed = operations.collect_emails(live, MONTHS[-1])
     operations.publish(live)
-    assert shown(live, "select distinct as_of from contact_kpis") == [(landed.created_at,)]
-    assert shown(live, "select distinct as_of from graph_edges") == [(landed.created_at,)]
+    assert shown(live, "select distinct as_of from contact_kpis") == [(landed.shows_until,)]
+    assert shown(live, "select distinct as_of from graph_edges") == [(landed.shows_until,)]
 
 
 def test_k7_a_tie_hidden_while_a_build_waits_for_its_turn_stays_hidden(work: Work) -> None:

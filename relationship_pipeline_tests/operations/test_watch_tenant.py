@@ -21,7 +21,7 @@ from relationship_pipeline.operations.deletion import look_at_grants
 from relationship_pipeline.settings import Settings
 from relationship_pipeline.simulator.server import SimulatorServer
 from relationship_pipeline.sources.graph.access import GraphAccess
-from relationship_pipeline.sources.graph.directory import Probe, probe_mailbox
+from relationship_pipeline.sources.graph.directory import Probe
 from relationship_pipeline_tests.erasure.lived_in import NOW, Home, consented, live_in
 from relationship_pipeline_tests.sources.graph.scripted import QUICK
 from relationship_pipeline_tests.sources.graph.test_ground_truth import scenario, settings_of
@@ -43,9 +43,9 @@ def home(tmp_path: Path) -> Home:
 class Watch:
     """What `consent_watch_sensor` and the sensor of withdrawals do, at a time of the test's choosing."""
 
-    def __init__(self, home: Home, server: SimulatorServer) -> None:
+    def __init__(self, home: Home, server: SimulatorServer, **graph: Any) -> None:
         self.home = home
-        self.settings = Settings(data_dir=home.layout.root, source="graph", graph=settings_of(server))
+        self.settings = Settings(data_dir=home.layout.root, source="graph", graph=settings_of(server, **graph))
 
     def look(self, at: datetime) -> ConsentState | None:
         return watch_directory(
@@ -53,6 +53,7 @@ class Watch:
             lambda: look_at_grants(self.settings, replace(QUICK, sign_in_wait=0.0)),
             at,
             grant_mode=self.settings.graph.grant_mode,
+            application=f"{self.settings.graph.tenant_id}/{self.settings.graph.client_id}",
         )
 
     def erase(self, at: datetime) -> ErasureState | None:
@@ -88,6 +89,30 @@ def test_c6_a_permission_revoked_in_the_directory_is_deleted_after_12_hours_unle
     assert (erasure.source, erasure.due_app) == ("directory", gone + 24 * HOUR)
 
 
+@pytest.mark.parametrize("sentinel", [True, False], ids=["sentinel", "no sentinel"])
+def test_c6_a_grant_in_exchange_is_seen_by_reading_the_sentinel_and_only_ever_suspected(
+    home: Home, sentinel: bool
+) -> None:
+    with SimulatorServer(scenario(51, [], grant_mode="exchange_rbac"), process=False) as server:
+        someone = server.control("scenario")["users"][0]["id"]
+        watch = Watch(home, server, grant_mode="exchange_rbac", sentinel_mailbox=someone if sentinel else None)
+        assert watch.look(NOW) is ConsentState.GRANTED
+        server.control("roles/revoke", {"role": "Mail.ReadBasic.All"})
+        for hours in range(1, 30):
+            expected = ConsentState.SUSPECT if sentinel else ConsentState.GRANTED
+            assert watch.look(NOW + hours * HOUR) is expected
+        server.control("roles/grant", {"role": "Mail.ReadBasic.All"})
+        assert watch.look(NOW + 30 * HOUR) is ConsentState.GRANTED
+
+
+def test_c6_a_mistyped_client_id_deletes_nothing(home: Home, server: SimulatorServer) -> None:
+    assert Watch(home, server).look(NOW) is ConsentState.GRANTED
+    mistyped = Watch(home, server, client_id="00000000-0000-4000-8000-000000000000")
+    for hours in (1, 2, 24):
+        assert mistyped.look(NOW + hours * HOUR) is ConsentState.GRANTED
+        assert mistyped.erase(NOW + hours * HOUR) is None
+
+
 STORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "the secret has expired": ("app", {"secret_valid": False}),
     "429 from the directory": ("faults", {"kind": "F2", "variant": "decimal", "seconds": 0.005}),
@@ -106,7 +131,6 @@ def test_c6_a_storm_of_hours_deletes_nothing(storm: str, home: Home, server: Sim
         assert watch.look(NOW + hour * HOUR) is ConsentState.GRANTED
         assert watch.erase(NOW + hour * HOUR) is None
     if "mailbox" in storm:
-        access = GraphAccess(watch.settings.graph, QUICK)
-        assert access.ask(lambda client: probe_mailbox(client, someone)) is Probe.REFUSED
+        assert GraphAccess(watch.settings.graph, QUICK).probe_mailbox(someone) is Probe.REFUSED
     assert ControlLedger(home.layout).live_epochs() == [home.epoch]
     assert (home.tree.published / "salesperson.duckdb").exists()

@@ -530,6 +530,34 @@ def test_a_damaged_list_of_users_stops_the_run(lake, encoding):
         lake.source.read_directory([])
 
 
+@pytest.mark.parametrize(
+    ("dataset", "row", "where"),
+    [
+        ("User_v1", {"rowinformation": 1}, "rowinformation"),
+        ("User_v1", {"mail": {"secret": "value"}}, "mail"),
+        ("User_v1", {"proxyAddresses": "SMTP:ana@contoso.com"}, "proxyaddresses"),
+        ("User_v1", {"accountEnabled": "perhaps"}, "accountenabled"),
+        ("GroupMembers_v0", {"id": ["g1"]}, "id"),
+        ("MailFolder_v0", {"displayName": 7}, "displayname"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_row_of_another_shape_is_one_line_that_names_it_and_no_value(lake, dataset, row, where):
+    export(lake, Message_v1=[received()])
+    good = {"User_v1": make.user(ANA), "GroupMembers_v0": _member("g1", make.oid(ANA))}.get(dataset, {})
+    add(lake, "odd.json", lines({**good, "puser": make.oid(ANA), **row}), dataset)
+    with pytest.raises(BadInput, match=rf"line 1 of {dataset}/odd\.json .*\$\.{where}.*export it again") as refused:
+        lake.source.read_directory(["g1"] if dataset == "GroupMembers_v0" else [])
+        lake.emails()
+    assert "secret" not in str(refused.value)
+
+
+def test_a_name_that_was_cut_within_a_character_is_kept(lake):
+    export(lake, Message_v1=[received()], User_v1=[])
+    add(lake, "cut.json", lines(make.user(ANA, name="Ana \ud83d")), "User_v1")
+    assert lake.source.read_directory([]).users["display_name"].to_pylist() == ["Ana \ufffd"]
+
+
 def test_o1_a_configured_group_stops_the_run_when_the_export_has_no_group_members(lake):
     export(lake, Message_v1=[received()])
     with pytest.raises(BadInput, match="GroupMembers_v0"):

@@ -8,7 +8,8 @@ from typing import Any
 
 from relationship_pipeline.domain.addresses import X500, domain_of, normalize_address
 from relationship_pipeline.errors import BadInput
-from relationship_pipeline.sources.data_connect.files import ExportFile, is_summary, rows
+from relationship_pipeline.sources.data_connect.files import ExportFile, rows
+from relationship_pipeline.sources.data_connect.shapes import GroupMemberRow, UserRow
 
 
 @dataclass(frozen=True)
@@ -19,32 +20,32 @@ class DirectoryRows:
 
 
 def directory_tables(
-    rows: Iterable[dict[str, Any]], opt_out_attribute: str | None, free_mail: frozenset[str]
+    rows: Iterable[UserRow], opt_out_attribute: str | None, free_mail: frozenset[str]
 ) -> DirectoryRows:
     """Rows of USERS and USER_ADDRESSES, and the internal domains of N2 in file mode."""
     users: dict[str, dict[str, Any]] = {}
     owners: dict[str, str] = {}
     domains: set[str] = set()
     for row in rows:
-        user_id = str(row.get("id") or row.get("puser") or "").strip().lower()
+        user_id = (row.id or row.puser or "").strip().lower()
         if not user_id:
             continue
-        proxies = [str(proxy) for proxy in row.get("proxyaddresses") or []]
+        proxies = [proxy for proxy in row.proxyaddresses or [] if proxy]
         primary = [proxy for proxy in proxies if proxy.startswith("SMTP:")]
-        principal = normalize_address(row.get("userprincipalname"))
-        is_member = str(row.get("usertype") or "").lower() != "guest"
-        texts = (row.get("mail"), *primary, row.get("userprincipalname"), *proxies)
+        principal = normalize_address(row.userprincipalname)
+        is_member = (row.usertype or "").lower() != "guest"
+        texts = (row.mail, *primary, row.userprincipalname, *proxies)
         known = [normalize_address(text) for text in texts]
         addresses = [address for address in known if address and not address.startswith(X500)]
-        attributes = row.get("onpremisesextensionattributes") or {}
+        attributes = row.onpremisesextensionattributes or {}
         attribute = attributes.get((opt_out_attribute or "").lower())
         users[user_id] = {
             "user_id": user_id,
-            "display_name": row.get("displayname"),
+            "display_name": row.displayname,
             "primary_address": addresses[0] if addresses else None,
-            "user_principal_name": row.get("userprincipalname"),
+            "user_principal_name": row.userprincipalname,
             "is_member": is_member,
-            "account_enabled": row.get("accountenabled") is not False,
+            "account_enabled": row.accountenabled is not False,
             "mailbox_kind": "user",
             "opt_out_attribute": None if attribute is None else str(attribute),
             "is_gone": False,
@@ -73,15 +74,13 @@ def group_members(files: list[ExportFile], group_ids: Collection[str]) -> list[d
     members: dict[str, set[str]] = {}
     nested: set[str] = set()
     for file in files:
-        for row in rows(file):
-            if is_summary(row):
-                continue
-            group = row.get("groupid") or row.get("pobjectid") or row.get("puser")
-            if not group or not row.get("id"):
+        for row in rows(file, GroupMemberRow):
+            group = row.groupid or row.pobjectid or row.puser
+            if not group or not row.id:
                 raise BadInput(f"{file.title} has a row without the id of group or member; export it again")
-            member = str(row["id"]).lower()
-            members.setdefault(str(group).lower(), set()).add(member)
-            if str(row.get("odatatype") or row.get("@odata.type") or "").lower().endswith("group"):
+            member = row.id.lower()
+            members.setdefault(group.lower(), set()).add(member)
+            if (row.odatatype or row.graph_type or "").lower().endswith("group"):
                 nested.add(member)
     wanted = {group: group.strip().lower() for group in sorted(set(group_ids))}
     missing = [key for key in wanted.values() if key not in members]

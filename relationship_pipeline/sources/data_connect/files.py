@@ -13,10 +13,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+import msgspec
 
 from relationship_pipeline.errors import BadInput
-from relationship_pipeline.sources.data_connect.shapes import Spelling
+from relationship_pipeline.sources.data_connect.shapes import Row, Spelling
 
 MAX_LINE_BYTES = 64 * 2**20
 _DATASET = re.compile(r"(?:basicdataset_v\d\.)?([a-z]+)_v\d", re.IGNORECASE)
@@ -129,22 +131,31 @@ def lines(file: ExportFile) -> Iterator[bytes]:
         raise unreadable(file, error) from None
 
 
-def rows(file: ExportFile) -> Iterator[dict[str, Any]]:
-    """Rows of a small dataset with keys in lower case, all the way down. Raises BadInput at the end when a line was no
-    JSON object: a user, folder or member that is missing would be taken for one that does not exist (O1)."""
+R = TypeVar("R", bound=Row)
+
+
+def rows(file: ExportFile, shape: type[R]) -> Iterator[R]:
+    """Rows of a small dataset but for summaries, keys folded to lower case. Raises BadInput for a row of another shape, and at
+    the end when a line was no JSON object: a user, folder or member that is missing would be taken for one that does not
+    exist (O1)."""
     count = skipped = 0
-    for line in lines(file):
+    for number, line in enumerate(lines(file), 1):
         if not line.strip():
             continue
         count += 1
         try:
-            row = json.loads(line.removeprefix(_MARK))
+            content = json.loads(line.removeprefix(_MARK))
         except ValueError:
-            row = None
-        if isinstance(row, dict):
-            yield _folded(row)
-        else:
+            content = None
+        if not isinstance(content, dict):
             skipped += 1
+            continue
+        try:
+            row = msgspec.convert(_folded(content), shape, strict=False)
+        except msgspec.ValidationError as error:
+            raise BadInput(f"line {number} of {file.title} has another shape: {error}; export it again") from None
+        if not row.is_summary:
+            yield row
     if count and skipped == count:
         raise BadInput(f"{file.title} is not JSON lines; export it again or take it out of the folder")
     if skipped:
@@ -152,13 +163,14 @@ def rows(file: ExportFile) -> Iterator[dict[str, Any]]:
 
 
 def _folded(value: Any) -> Any:
+    """Keys in lower case, and of a character that was cut in half (a name shortened within an emoji) what can be stored."""
     if isinstance(value, dict):
         return {str(key).lower(): _folded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_folded(part) for part in value]
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
-
-
-def is_summary(row: Mapping[str, Any]) -> bool:
-    return bool((row.get("rowinformation") or {}).get("isusersummaryrow"))
 
 
 def spelling_of(file: ExportFile) -> Spelling:

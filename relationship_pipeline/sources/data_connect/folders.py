@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from relationship_pipeline.domain.folders import INBOX, OTHER, class_of_name
 from relationship_pipeline.sources.data_connect.files import ExportFile, file_identity, rows
+from relationship_pipeline.sources.data_connect.shapes import MailFolderRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,11 +39,10 @@ class FolderClasses:
     def _classes(self) -> Iterator[dict[str, str]]:
         names: dict[tuple[str, str], tuple[str, str]] = {}
         for file in self._files:
-            for row in rows(file):
-                if row.get("puser") and row.get("id"):
-                    name = row.get("wellknownname") or row.get("displayname") or ""
-                    key = (str(row["puser"]).strip().lower(), str(row["id"]))
-                    names[key] = (str(name), str(row.get("parentfolderid") or ""))
+            for row in rows(file, MailFolderRow):
+                if row.puser and row.id:
+                    name = row.wellknownname or row.displayname or ""
+                    names[row.puser.strip().lower(), row.id] = (name, row.parentfolderid or "")
         roots = {
             (mailbox, parent)
             for (mailbox, _), (name, parent) in names.items()

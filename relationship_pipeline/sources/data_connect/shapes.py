@@ -1,9 +1,12 @@
-"""What is read of Message_v1 and of the calendar datasets, as columns of DuckDB's JSON reader."""
+"""What is read of the export's datasets: of mail and calendars as columns of DuckDB's JSON reader, of the small ones as typed
+rows."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 _RECIPIENT = {"emailAddress": {"name": "VARCHAR", "address": "VARCHAR"}}
 _ROW_INFORMATION = {
@@ -55,6 +58,53 @@ EVENT: dict[str, Any] = {
     "puser": "VARCHAR",
     "rowinformation": _ROW_INFORMATION,
 }
+
+
+class RowInformation(msgspec.Struct, frozen=True):
+    """What Data Connect says of a row. As all rows below: keys in lower case, whatever the export's spelling."""
+
+    isusersummaryrow: bool | None = None
+
+
+class Row(msgspec.Struct, frozen=True):
+    """Of a small dataset."""
+
+    id: str | None = None
+    puser: str | None = None
+    rowinformation: RowInformation | None = None
+
+    @property
+    def is_summary(self) -> bool:
+        return self.rowinformation is not None and self.rowinformation.isusersummaryrow is True
+
+
+class UserRow(Row, frozen=True):
+    """User_v1."""
+
+    displayname: str | None = None
+    mail: str | None = None
+    userprincipalname: str | None = None
+    proxyaddresses: list[str | None] | None = None
+    usertype: str | None = None
+    accountenabled: bool | None = None
+    onpremisesextensionattributes: dict[str, Any] | None = None
+
+
+class GroupMemberRow(Row, frozen=True):
+    """GroupMembers_v0."""
+
+    groupid: str | None = None
+    pobjectid: str | None = None
+    odatatype: str | None = None
+    graph_type: str | None = msgspec.field(name="@odata.type", default=None)
+
+
+class MailFolderRow(Row, frozen=True):
+    """MailFolder_v0."""
+
+    displayname: str | None = None
+    wellknownname: str | None = None
+    parentfolderid: str | None = None
 
 
 class Spelling(StrEnum):

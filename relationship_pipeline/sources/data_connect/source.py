@@ -15,8 +15,9 @@ from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import STAGE_WENT, Checkpoint, Directory, Progress, ReadScope, Staged
 from relationship_pipeline.sources.data_connect.directory import directory_tables, group_members
-from relationship_pipeline.sources.data_connect.files import ExportFile, find_datasets, is_summary, mail_files, rows
+from relationship_pipeline.sources.data_connect.files import ExportFile, find_datasets, mail_files, rows
 from relationship_pipeline.sources.data_connect.folders import FolderClasses
+from relationship_pipeline.sources.data_connect.shapes import UserRow
 from relationship_pipeline.sources.data_connect.split import (
     NO_MONTH,
     STAGE_FOLDER,
@@ -71,8 +72,7 @@ class DataConnectSource:
         import pyarrow as pa
 
         datasets = find_datasets(self._folder)
-        users = [row for file in datasets["user"] for row in rows(file)]
-        users = [row for row in users if not is_summary(row)]
+        users = [row for file in datasets["user"] for row in rows(file, UserRow)]
         tables = directory_tables(users, self._opt_out_attribute, self._free_mail_domains)
         members = group_members(datasets["groupmembers"], group_ids)
         written = [file.written_at for file in datasets["groupmembers"]] if group_ids else []

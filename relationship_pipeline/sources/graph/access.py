@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from relationship_pipeline.sources.graph import directory
 from relationship_pipeline.sources.graph.auth import TokenSource
 from relationship_pipeline.sources.graph.client import PATIENT, GraphClient, Patience
-from relationship_pipeline.sources.graph.directory import Grants
+from relationship_pipeline.sources.graph.directory import Grants, Probe
 from relationship_pipeline.sources.graph.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -51,3 +51,10 @@ class GraphAccess:
     def is_global_admin(self, who: str) -> bool | None:
         """C1; None when that may not be read."""
         return self.ask(lambda client: directory.is_global_admin(client, who))
+
+    def probe_mailbox(self, mailbox: str | None = None) -> Probe:
+        """Whether a mailbox, by default the sentinel of the settings, can be read."""
+        name = mailbox or self.settings.sentinel_mailbox
+        if not name:
+            return Probe.UNKNOWN
+        return self.ask(lambda client: directory.probe_mailbox(client, name))

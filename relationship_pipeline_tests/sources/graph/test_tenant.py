@@ -17,7 +17,7 @@ from relationship_pipeline.simulator.server import SimulatorServer
 from relationship_pipeline.sources.base import ReadScope
 from relationship_pipeline.sources.graph.access import GraphAccess
 from relationship_pipeline.sources.graph.auth import TokenRefused, Trouble
-from relationship_pipeline.sources.graph.directory import Probe, licences, probe_mailbox
+from relationship_pipeline.sources.graph.directory import Probe, licences
 from relationship_pipeline.sources.graph.doctor import examine_tenant
 from relationship_pipeline.sources.graph.source import GraphSource
 from relationship_pipeline_tests.sources.graph.scripted import (
@@ -148,13 +148,13 @@ def test_c1_who_is_global_administrator_and_what_is_granted(server: SimulatorSer
     assert grants.found and grants.enabled and grants.missing([{"Mail.ReadBasic.All"}]) == []
     assert access.ask(licences) == ["DYN365_SALES_PREMIUM"]
     someone = people_of(server)[0]["id"]
-    assert access.ask(lambda client: probe_mailbox(client, someone)) is Probe.READABLE
+    assert access.probe_mailbox(someone) is Probe.READABLE
     server.control("roles/revoke", {"role": "RoleManagement.Read.Directory"})
     server.control("roles/revoke", {"role": "Organization.Read.All"})
     assert access.is_global_admin(administrator) is None and access.ask(licences) is None
     server.control("roles/revoke", {"role": "Mail.ReadBasic.All"})
     assert access.read_grants().missing([{"Mail.ReadBasic.All", "Mail.ReadBasic"}]) == ["Mail.ReadBasic.All"]
-    assert access.ask(lambda client: probe_mailbox(client, someone)) is Probe.REFUSED
+    assert access.probe_mailbox(someone) is Probe.REFUSED
 
 
 @pytest.mark.parametrize(
