@@ -116,7 +116,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
             quality=quality,
             first_at=first_at,
             last_at=last_at,
-            read_at=_read_at(collection, last_at),
+            read_at=_read_at(collection, staged, last_at),
         )
 
 
@@ -170,7 +170,7 @@ def _collect_calendar(
             quality=quality,
             first_at=first_at,
             last_at=last_at,
-            read_at=_read_at(collection),
+            read_at=_read_at(collection, staged),
         )
 
 
@@ -191,15 +191,17 @@ def _keep(collection: Collection, folder: Path, standing: Manifest, month: str) 
         quality=kept_quality(standing.quality, read_whole=standing.shows_until >= month_end(month)),
         first_at=standing.first_at,
         last_at=standing.last_at,
-        read_at=_read_at(collection, standing.last_at),
+        read_at=_read_at(collection, None, standing.last_at),
     )
 
 
-def _read_at(collection: Collection, last_at: datetime | None = None) -> datetime | None:
+def _read_at(collection: Collection, staged: Staged | None, last_at: datetime | None = None) -> datetime | None:
     """As of when the source was read: an export when it was written, but not before its youngest email, for copying may
-    lose the times of files."""
+    lose the times of files; a crawl that was taken up again when it began."""
     written = collection.written_at
-    return None if written is None else min(datetime.now(UTC), max(written, last_at or written))
+    if written is None:
+        return staged.read_at if staged else None
+    return min(datetime.now(UTC), max(written, last_at or written))
 
 
 def kept_quality(quality: Mapping[str, Any], *, read_whole: bool) -> dict[str, Any]:

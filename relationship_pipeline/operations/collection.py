@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 STALE = timedelta(hours=36)
 """How old an export may be before a reading says so: one a day, and half a day to write and copy it."""
 
+BEHIND = timedelta(hours=1)
+"""How long ago a crawl may have begun that was broken off and taken up again, before what came since is read at once and not by
+the next run."""
+
 EMAIL, MEETINGS, PLANNED, CRM_TABLE = "email", "meetings", "planned_meetings", "crm_records"
 
 
@@ -134,14 +138,22 @@ def collect_emails(work: Work, month: str) -> Manifest:
 
     record = _require_window(work, month)
     with _reading(work, record, EMAIL, month) as reading:
-        scope = reading.scope(EMAIL, month)
-        staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
-        manifest = collect.collect_emails(reading.collection, month, staged)
-        staged.settle(manifest.content_id)
+
+        def read() -> Manifest:
+            scope = reading.scope(EMAIL, month)
+            staged = reading.source.stage_emails(month, scope, reading.stage, reading.checkpoint, work.report)
+            manifest = collect.collect_emails(reading.collection, month, staged)
+            staged.settle(manifest.content_id)
+            return manifest
+
+        manifest = read()
+        if reading.is_behind(manifest, month):
+            work.report(f"{month}: a crawl that was broken off is committed; reading what came since")
+            manifest = read()
     work.report(
         f"{month}: {manifest.quality['distinct_emails']:,} emails from {manifest.quality['copies_read']:,} copies"
     )
-    if manifest.created_at - manifest.shows_until > STALE:
+    if reading.written_at is not None and manifest.created_at - manifest.shows_until > STALE:
         work.report(f"the export is of {manifest.shows_until:%Y-%m-%d %H:%M} UTC: nothing younger is known")
     return manifest
 
@@ -243,6 +255,12 @@ class Reading:
             committed.content_id if committed else None,
             self.open_months(table, month),
         )
+
+    def is_behind(self, manifest: Manifest, month: str) -> bool:
+        """Whether there is more to read than what was committed just now: a crawl that began long ago, for a month that was
+        open then."""
+        shows = manifest.shows_until
+        return self.written_at is None and self.settings.now() - shows > BEHIND and not is_settled(month, shows)
 
     def open_months(self, table: str, month: str | None = None) -> frozenset[str]:
         """The months that are still to be read once this reading of `month` has landed, those of planned meetings and damaged

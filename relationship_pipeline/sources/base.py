@@ -70,7 +70,8 @@ class Staged:
     held earlier from such a mailbox and received before that instant are kept, unless a staged row (before any drop
     rule) has the same item id. `is_covered` False: the source does not hold the month any more, though the lake does; what
     was collected stays as it is. `settle` is to be called with the month's new content id once it is committed: the files
-    may be gone after that.
+    may be gone after that. `read_at`: as of when it shows the source, where that is not now: a crawl that was broken off and
+    taken up again.
     """
 
     files: tuple[Path, ...]
@@ -84,6 +85,7 @@ class Staged:
     not_provided: tuple[str, ...] = ()
     read_since: Mapping[str, datetime] = field(default_factory=dict)
     is_covered: bool = True
+    read_at: datetime | None = None
     settle: Callable[[str], None] = field(default=lambda content_id: None, compare=False)
 
 

@@ -12,11 +12,12 @@ import pytest
 
 from relationship_pipeline import operations
 from relationship_pipeline.data_dir import prepare
-from relationship_pipeline.domain.consent import ConsentLevel
+from relationship_pipeline.domain.consent import ConsentLevel, Purpose
 from relationship_pipeline.domain.months import add_months, month_of, month_start
 from relationship_pipeline.lake.manifest import LEFT_OUT, read_manifest
 from relationship_pipeline.layout import Layout
-from relationship_pipeline.operations import provide_consent
+from relationship_pipeline.operations import Work, provide_consent
+from relationship_pipeline.operations.collection import Reading
 from relationship_pipeline.orchestration.run import backfill, refresh
 from relationship_pipeline.publishing.connection import current_epoch, open_published
 from relationship_pipeline.settings import Settings, load_settings
@@ -94,3 +95,28 @@ def test_31_a_week_later_daily_refresh_finds_mail_imported_into_a_closed_month(
     assert outcome.published, outcome.failed
     assert copies_of_sender(settings.layout) == 1
     assert published_emails(settings.layout) == before + 1
+
+
+def test_b3_what_came_after_a_crawl_that_was_never_committed_is_read_when_it_is(
+    tenant: SimulatorServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Staged to the end and killed before the commit: the next day's run takes it up, and must not stop there."""
+    running, member = month_of(TODAY), next(u for u in tenant.control("scenario")["users"] if u["kind"] == "member")
+    work = Work(settings, lambda line: None)
+    operations.read_directory(work)
+    reading = Reading(work, work.ledger.require(Purpose.COLLECT))
+    scope = reading.scope("email", running)
+    reading.source.stage_emails(running, scope, reading.stage, reading.checkpoint, work.report)
+
+    later = TODAY + timedelta(hours=20)
+    tenant.control("clock", {"now": later.isoformat()})
+    monkeypatch.setenv("RELATIONSHIP_AS_OF", later.isoformat())
+    received = (TODAY + timedelta(minutes=1)).isoformat()
+    mail = {"mailboxes": [member["id"]], "from": SENDER, "to": [member["upn"]], "received": received}
+    tenant.control("messages/deliver", mail)
+    said: list[str] = []
+    manifest = operations.collect_emails(Work(load_settings(), said.append), running)
+    assert f"{running}: a crawl that was broken off is committed; reading what came since" in said
+    folder = current_epoch(settings.layout).month("email", running)
+    senders = [pq.read_table(path, partitioning=None).column("from_address") for path in manifest.paths(folder)]
+    assert [name for column in senders for name in column.to_pylist()].count(SENDER) == 1

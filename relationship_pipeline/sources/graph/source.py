@@ -26,7 +26,7 @@ from relationship_pipeline.sources.graph.directory import read_directory
 from relationship_pipeline.sources.graph.faults import PASSING, GraphFault
 from relationship_pipeline.sources.graph.lanes import Lanes
 from relationship_pipeline.sources.graph.mail import MailReader
-from relationship_pipeline.sources.graph.stage import Stage
+from relationship_pipeline.sources.graph.stage import CALENDAR_LIFETIME, Plan, Stage
 from relationship_pipeline.sources.graph.state import Coverage, CrawlState
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class GraphSource:
             stage.parts,
             records,
             read_since={mailbox: instant for mailbox, instant in since.items() if instant is not None},
+            read_at=_taken_up(plan, now),
             settle=partial(_settle, state, scratch, month, coverage),
         )
 
@@ -147,7 +148,8 @@ class GraphSource:
         progress: Progress,
     ) -> Staged:
         checkpoint()
-        stage = Stage(scratch, STAGED_MEETING, checkpoint)
+        now = self._now().replace(microsecond=0)
+        stage = Stage(scratch, STAGED_MEETING, checkpoint, CALENDAR_LIFETIME)
         async with open_graph(self._settings, self._patience, require=CALENDAR_ROLES) as client:
             reader = CalendarReader(client, stage, start, end)
             crawl = Crawl(
@@ -156,12 +158,12 @@ class GraphSource:
                 reader,
                 Lanes(scratch.parent),
                 what=what,
-                now=self._now(),
+                now=now,
                 checkpoint=checkpoint,
                 progress=progress,
             )
-            _, records = await crawl.run(scope.mailboxes, end)
-        return _staged(stage.parts, records, settle=partial(_discard, scratch))
+            plan, records = await crawl.run(scope.mailboxes, end)
+        return _staged(stage.parts, records, read_at=_taken_up(plan, now), settle=partial(_discard, scratch))
 
 
 @contextmanager
@@ -174,6 +176,11 @@ def _rare_garbage_collection() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*usual)
+
+
+def _taken_up(plan: Plan, now: datetime) -> datetime | None:
+    """When a crawl began that was broken off and is taken up now."""
+    return plan.begun_at if plan.begun_at < now else None
 
 
 def _settle(state: CrawlState, scratch: Path, month: str, coverage: Mapping[str, Coverage], content_id: str) -> None:
@@ -190,6 +197,7 @@ def _staged(
     records: Mapping[str, MailboxRecord],
     *,
     settle: Callable[[str], None],
+    read_at: datetime | None,
     read_since: Mapping[str, datetime] | None = None,
 ) -> Staged:
     outcomes = Counter(record.outcome.value for record in records.values())
@@ -207,6 +215,7 @@ def _staged(
         walked_copies=sum(record.walked for record in records.values()),
         partial_reasons=_partial_reasons(records),
         read_since=read_since or {},
+        read_at=read_at,
         settle=settle,
     )
 

@@ -68,6 +68,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 PLAN_LIFETIME = timedelta(hours=48)
 """A crawl broken off longer ago than this is begun anew: its finished units would show an old state of the mailboxes."""
+CALENDAR_LIFETIME = timedelta(hours=12)
+"""The same of a calendar, of which no later reading says what changed since; less than a day, so that the next daily run
+reads anew what was committed and could not be cleared away."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,14 @@ _ENTRIES = msgspec.json.Decoder(list[_Entry])
 
 
 class Stage:
-    """The folder of one crawl. `checkpoint` is called before every durable write."""
+    """The folder of one crawl. `checkpoint` is called before every durable write. `lifetime`: how long a crawl that was
+    broken off may be taken up again."""
 
-    def __init__(self, folder: Path, schema: pa.Schema, checkpoint: Callable[[], None]) -> None:
+    def __init__(
+        self, folder: Path, schema: pa.Schema, checkpoint: Callable[[], None], lifetime: timedelta = PLAN_LIFETIME
+    ) -> None:
         self.folder = folder
+        self._lifetime = lifetime
         self._schema = schema
         self._checkpoint = checkpoint
         try:
@@ -177,7 +184,7 @@ class Stage:
     def read_plan(self, now: datetime) -> Plan | None:
         """The plan of a crawl that was broken off lately; older ones are swept away with their parts."""
         plan = self._load_plan()
-        if plan is None or now - plan.begun_at > PLAN_LIFETIME or now < plan.begun_at:
+        if plan is None or now - plan.begun_at > self._lifetime or now < plan.begun_at:
             self.sweep()
             return None
         return plan
