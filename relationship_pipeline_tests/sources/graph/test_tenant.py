@@ -119,6 +119,32 @@ def test_o1_a_group_whose_members_are_hidden_from_us_stops_the_run(
     assert not source.read_directory(["lawyers"]).group_members.num_rows
 
 
+def test_o1_a_group_with_hidden_members_deep_within_an_opt_out_group_stops_the_run(
+    graph: ScriptedGraph, graph_settings: GraphSettings
+) -> None:
+    group = {"@odata.type": "#microsoft.graph.group"}
+    amber = {"id": "amber", "@odata.type": "#microsoft.graph.user"}
+    # What the service answers without the right to see hidden members: the group is named, who is in it is left out.
+    seen = [amber, {"id": "deals", **group}, {"id": "secret-deals", **group}]
+    graph.collections = {"groups/lawyers/transitiveMembers": seen, "users": [], "domains": []}
+    hidden = {"lawyers": None, "deals": "Private", "secret-deals": "HiddenMembership"}
+
+    def visibility(request: Request, reply: Reply) -> Reply | None:
+        name = request.path.rpartition("/")[2]
+        return json_reply({"id": name, "visibility": hidden[name]}) if name in hidden else None
+
+    graph.bend = visibility
+    source = GraphSource(graph_settings, patience=QUICK)
+    with pytest.raises(BadInput, match=r"secret-deals, a member of group lawyers, .* Member\.Read\.Hidden"):
+        source.read_directory(["lawyers"])
+    hidden["secret-deals"] = "Public"
+    members = source.read_directory(["lawyers"]).group_members.to_pylist()
+    assert members == [{"group_id": "lawyers", "user_id": "amber"}]
+    hidden["secret-deals"] = "HiddenMembership"
+    graph.roles = (*graph.roles, "Member.Read.Hidden")
+    assert source.read_directory(["lawyers"]).group_members.num_rows == 1
+
+
 def test_o1_a_reading_of_groups_is_dated_before_it_began(graph: ScriptedGraph, graph_settings: GraphSettings) -> None:
     asked_at: list[datetime] = []
     graph.collections = {"groups/lawyers/transitiveMembers": [], "users": [], "domains": []}
