@@ -16,7 +16,7 @@ from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.simulator.server import SimulatorServer
 from relationship_pipeline.sources.base import ReadScope
 from relationship_pipeline.sources.graph.access import GraphAccess
-from relationship_pipeline.sources.graph.auth import TokenRefused, Trouble
+from relationship_pipeline.sources.graph.auth import SignInBusy, TokenRefused, Trouble
 from relationship_pipeline.sources.graph.directory import Probe, licences
 from relationship_pipeline.sources.graph.doctor import examine_tenant
 from relationship_pipeline.sources.graph.source import GraphSource
@@ -198,6 +198,67 @@ def test_c6_what_the_sign_in_service_says_is_a_withdrawal_or_a_fault(
     with pytest.raises(TokenRefused, match=says) as refused:
         GraphAccess(settings_of(server), QUICK).read_grants()
     assert refused.value.trouble is trouble
+
+
+PROXY_PAGE = b"<html>anna@contoso.com is blocked</html>"
+CONSENT_WORDS = {"error": "unauthorized_client", "error_codes": [700016]}
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        Reply(429, b"{}", {"retry-after": "1"}),
+        Reply(429, PROXY_PAGE),
+        Reply(503, b""),
+        Reply(200, PROXY_PAGE),
+        Reply(403, PROXY_PAGE),
+        Reply(200, b"[]"),
+        json_reply({"error": "invalid_request", "error_codes": [90055]}, 429),
+        json_reply(CONSENT_WORDS, 429),
+        json_reply(CONSENT_WORDS, 503),
+    ],
+    ids=["429", "429 page", "503", "200 page", "403 page", "200 list", "90055", "429 consent", "503 consent"],
+)
+@pytest.mark.parametrize("where", ["discovery", "token"])
+def test_c6_a_sign_in_that_is_throttled_or_answered_by_a_proxy_passes_and_is_no_withdrawal(
+    graph: ScriptedGraph, graph_settings: GraphSettings, where: str, strange: Reply
+) -> None:
+    graph.collections = {"users": [], "domains": []}
+    asked = []
+
+    def bend(*_: int) -> Reply | None:
+        asked.append(where)
+        return strange
+
+    if where == "discovery":
+        graph.bend_discovery = bend
+    else:
+        graph.bend_token = bend
+    with pytest.raises(SignInBusy) as busy:
+        GraphSource(graph_settings, patience=replace(QUICK, sign_in_wait=0.0)).read_directory([])
+    assert busy.value.trouble is Trouble.OPERATIONS
+    assert "tenant_id" not in str(busy.value) and "anna" not in str(busy.value)
+    assert where == "token" or len(asked) > 1, "it was asked again"
+    graph.bend_discovery = graph.bend_token = None
+    GraphSource(graph_settings, patience=QUICK).read_directory([])
+
+
+@pytest.mark.parametrize(
+    ("discovery", "says"),
+    [
+        (json_reply({"error": "invalid_tenant", "error_codes": [90002]}, 400), "does not know the tenant"),
+        (json_reply({"anna@contoso.com": 1}), "signing in failed"),
+    ],
+    ids=["unknown tenant", "a document of something else"],
+)
+def test_c6_a_sign_in_that_does_not_know_us_is_one_line_and_no_withdrawal(
+    graph: ScriptedGraph, graph_settings: GraphSettings, discovery: Reply, says: str
+) -> None:
+    graph.bend_discovery = lambda: discovery
+    with pytest.raises(TokenRefused, match=says) as refused:
+        GraphSource(graph_settings, patience=QUICK).read_directory([])
+    assert refused.value.trouble is Trouble.OPERATIONS and not isinstance(refused.value, TryAgain)
+    assert "anna" not in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_certificate_signs_in(tmp_path: Path) -> None:
