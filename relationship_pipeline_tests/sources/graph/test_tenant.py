@@ -105,6 +105,17 @@ def test_a_directory_or_sign_in_that_is_in_trouble_is_worth_another_try_and_a_re
     assert not isinstance(expired.value, TryAgain)
 
 
+@pytest.mark.parametrize("trouble", [Reply(503, b""), Reply(504, b"x")], ids=["503", "504"])
+def test_trap_9_a_directory_behind_a_gateway_in_trouble_is_asked_as_patiently_as_anything(
+    graph: ScriptedGraph, graph_settings: GraphSettings, trouble: Reply
+) -> None:
+    graph.collections = {"users": [{"id": "amber"}], "domains": []}
+    last = QUICK.tries
+    graph.bend = lambda request, reply: trouble if request.kind == "users" and request.ordinal < last else None
+    assert GraphSource(graph_settings, patience=QUICK).read_directory([]).users.num_rows == 1
+    assert len({request.path for request in graph.asked("users")}) == 1 and len(graph.asked("users")) == last
+
+
 def test_o1_a_group_whose_members_are_hidden_from_us_stops_the_run(
     graph: ScriptedGraph, graph_settings: GraphSettings
 ) -> None:
