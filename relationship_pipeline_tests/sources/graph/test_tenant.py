@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -154,6 +155,44 @@ def test_o1_a_group_with_hidden_members_deep_within_an_opt_out_group_stops_the_r
     hidden["secret-deals"] = "HiddenMembership"
     graph.roles = (*graph.roles, "Member.Read.Hidden")
     assert source.read_directory(["lawyers"]).group_members.num_rows == 1
+
+
+@pytest.mark.parametrize("size", [999, 1_500])
+@pytest.mark.parametrize("lost", [1, 100])
+def test_o1_a_lost_link_to_more_members_of_an_opt_out_group_is_found_or_stops_the_run(
+    graph: ScriptedGraph, graph_settings: GraphSettings, size: int, lost: int
+) -> None:
+    members = [{"id": f"user-{number}", "@odata.type": "#microsoft.graph.user"} for number in range(size)]
+    graph.collections = {"groups/lawyers/transitiveMembers": members, "users": [], "domains": []}
+    pages = 0
+
+    def bend(request: Request, reply: Reply) -> Reply | None:
+        nonlocal pages
+        if request.path.endswith("lawyers"):
+            return json_reply({"id": "lawyers"})
+        if request.path.endswith("$count"):
+            return Reply(200, str(size).encode(), {"content-type": "text/plain"})
+        if request.path.endswith("transitiveMembers"):
+            pages += 1
+            return json_reply({"value": json.loads(reply.body)["value"]}) if pages <= lost else None
+        return None
+
+    graph.bend = bend
+    source = GraphSource(graph_settings, patience=QUICK)
+    if size > 999 and lost > 1:
+        with pytest.raises(TryAgain, match="count_short"):
+            source.read_directory(["lawyers"])
+    else:
+        assert source.read_directory(["lawyers"]).group_members.num_rows == size
+
+
+def test_o1_an_opt_out_group_of_one_full_page_that_nobody_counts_is_believed(
+    graph: ScriptedGraph, graph_settings: GraphSettings
+) -> None:
+    members = [{"id": f"user-{number}", "@odata.type": "#microsoft.graph.user"} for number in range(999)]
+    graph.collections = {"groups/lawyers/transitiveMembers": members, "users": [], "domains": []}
+    graph.bend = lambda request, reply: json_reply({"id": "lawyers"}) if request.path.endswith("lawyers") else None
+    assert GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"]).group_members.num_rows == 999
 
 
 def test_o1_a_reading_of_groups_is_dated_before_it_began(graph: ScriptedGraph, graph_settings: GraphSettings) -> None:
