@@ -184,11 +184,11 @@ async def _transitive_members(client: GraphClient, group_id: str) -> list[Direct
         if not members or len(members) % MEMBER_PAGE:
             return members
         # It ended with a full page: so does a list whose next link was lost (trap 2). The count is of an index that
-        # lags, so it is asked only here; one that nobody answers is done without.
+        # lags, so it is asked only here; one that is refused, or answered with something else, is done without.
         try:
             count = await client.fetch(f"{url}/$count", DIRECTORY, decode_count, prefer="", headers=COUNTED)
         except GraphFault as fault:
-            if fault.kind in PASSING:
+            if fault.kind in PASSING and fault.status != 200:
                 raise
             return members
         if count is None or count <= len(members):
