@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -164,6 +163,8 @@ def refuse_excess(roles: Collection[str]) -> None:
 
 
 _BUSY = ("temporarily_unavailable", "server_error")
+_TOO_MANY = 90055
+"""The tenant asks too often; comes under more than one status."""
 REUSE_SECONDS = 30.0
 """How long one answer of MSAL serves requests: asking it for each would cost more than the request."""
 TRIES = 6
@@ -192,6 +193,7 @@ class TokenSource:
         self._clock = clock
         self._app: Any = None
         self._session: Any = None
+        self._last: _Answer | None = None
         self._token: str | None = None
         self._asked_at = 0.0
         self._lock: asyncio.Lock | None = None
@@ -243,16 +245,18 @@ class TokenSource:
             answer = self._app.acquire_token_for_client([self._where.scope], claims_challenge=claims)
         except (requests.RequestException, msal.exceptions.MsalError, OSError) as error:
             raise _Unreachable(f"not answering ({type(error).__name__})") from None
-        except ValueError:
-            # MSAL's word for a discovery document that is refused or strange: another try would not help.
-            raise TokenRefused(
-                Trouble.OPERATIONS, "the sign-in service does not know the tenant; check graph.tenant_id"
-            ) from None
+        except PipelineError:
+            raise
+        except Exception as error:
+            # MSAL checks little of what it is answered, and names the answer in some of its errors.
+            raise self._meaning(type(error).__name__) from None
         token = answer.get("access_token")
         if not isinstance(token, str):
-            codes = [code for code in answer.get("error_codes") or () if isinstance(code, int)]
+            numbers = answer.get("error_codes")
+            codes = [code for code in numbers if isinstance(code, int)] if isinstance(numbers, list) else []
             error_name = answer.get("error")
-            if not isinstance(error_name, str) or error_name in _BUSY:
+            passing = self._last is not None and self._last.is_passing
+            if passing or not isinstance(error_name, str) or error_name in _BUSY or _TOO_MANY in codes:
                 # The app is kept: MSAL itself holds back until the service's Retry-After has passed.
                 raise _Unreachable("busy")
             self.close()
@@ -266,6 +270,21 @@ class TokenSource:
                 )
         return token
 
+    def _meaning(self, error: str) -> Exception:
+        """What it means that MSAL failed, by the last answer that it got: most answers that are none of the sign-in
+        service's come of something on the way to it, and pass."""
+        last = self._last
+        if last is not None and last.is_discovery and last.status in (400, 404):
+            return TokenRefused(
+                Trouble.OPERATIONS, "the sign-in service does not know the tenant; check graph.tenant_id"
+            )
+        if last is not None and last.is_passing:
+            return _Unreachable(f"not answering as it should (status {last.status})")
+        return TokenRefused(
+            Trouble.OPERATIONS,
+            f"signing in failed ({error}); check graph.authority, graph.tenant_id and the certificate or secret",
+        )
+
     def _make_app(self) -> Any:
         """A new MSAL client: its error cache is empty and its token cache too (graph.md 4.1)."""
         import msal
@@ -273,9 +292,17 @@ class TokenSource:
 
         settings = self._settings
         session = self._session = requests.Session()
+        self._last = None
+        send = session.request
         # A verify of the session would lose against REQUESTS_CA_BUNDLE in the environment; one of the request does not.
         verify = str(settings.ca_bundle) if settings.ca_bundle else None
-        session.request = partial(session.request, timeout=SIGN_IN_TIMEOUT, verify=verify)  # type: ignore[method-assign]
+
+        def request(method: str, url: str, **options: Any) -> requests.Response:
+            response = send(method, url, **{**options, "timeout": SIGN_IN_TIMEOUT, "verify": verify})
+            self._last = _Answer.of(url, response.status_code, response.content)
+            return response
+
+        session.request = request  # type: ignore[method-assign,assignment]
         return msal.ConfidentialClientApplication(
             settings.client_id,
             client_credential=client_credential(settings),
@@ -287,6 +314,24 @@ class TokenSource:
 
 class _Unreachable(Exception):
     pass
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What is remembered of the sign-in service's last answer; `is_passing` where another try may bring a better one."""
+
+    is_discovery: bool
+    status: int
+    is_passing: bool
+
+    @classmethod
+    def of(cls, url: str, status: int, body: bytes) -> _Answer:
+        try:
+            is_document = isinstance(msgspec.json.decode(body), dict)
+        except ValueError:
+            is_document = False  # a proxy's page: whatever its status says, the service did not say it
+        passing = status == 429 or status >= 500 or not is_document
+        return cls(url.endswith("/openid-configuration"), status, passing)
 
 
 def client_credential(settings: GraphSettings) -> str | dict[str, str]:

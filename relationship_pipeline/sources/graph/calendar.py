@@ -134,7 +134,7 @@ class CalendarReader:
             _EVENTS,
             lambda event: event.id,
             prefer=f'outlook.timezone="UTC", {IMMUTABLE}',
-            shrink=lambda: url(SMALL_PAGE),
+            smaller=url(SMALL_PAGE),
         )
 
 

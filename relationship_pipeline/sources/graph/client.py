@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from relationship_pipeline.sources.graph.auth import TokenSource, endpoints
 from relationship_pipeline.sources.graph.faults import GraphFault, Kind, UntrustedNextLink, classify, retry_after
-from relationship_pipeline.sources.graph.throttle import Throttle
+from relationship_pipeline.sources.graph.throttle import HeldTooLong, Throttle
 from relationship_pipeline.sources.graph.transport import Reply, Transport
 from relationship_pipeline.sources.graph.wire import BadPage
 
@@ -137,17 +137,20 @@ class GraphClient:
         seen: Counter[Kind] = Counter()
         while True:
             token = await self.tokens.token()
-            async with self.throttle.slot(lane):
-                reply = await self._transport.send(url, self._with_token(token, prefer, headers, post), post)
-                fault = None if reply.status in accept else _fault(reply)
-                if fault is None:
-                    try:
-                        decoded = decode(reply.body)
-                    except BadPage as bad:
-                        fault = _bad_page(bad)
-                if fault is not None:
-                    seen[fault.kind] += 1
-                self._tell_throttle(lane, fault, reply, seen)
+            try:
+                async with self.throttle.slot(lane):
+                    reply = await self._transport.send(url, self._with_token(token, prefer, headers, post), post)
+                    fault = None if reply.status in accept else _fault(reply)
+                    if fault is None:
+                        try:
+                            decoded = decode(reply.body)
+                        except BadPage as bad:
+                            fault = _bad_page(bad)
+                    if fault is not None:
+                        seen[fault.kind] += 1
+                    self._tell_throttle(lane, fault, reply, seen)
+            except HeldTooLong:
+                raise GraphFault(Kind.THROTTLED, 429, "held_too_long") from None
             if fault is None:
                 return decoded
             await self._recover(fault, seen, reply, token, shrinkable=shrinkable)

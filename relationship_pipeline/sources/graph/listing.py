@@ -64,22 +64,24 @@ async def read_what_comes(
     *,
     prefer: str = IMMUTABLE,
     headers: dict[str, str] | None = None,
-    shrink: Callable[[], str | None] = lambda: None,
+    smaller: str | None = None,
 ) -> Listing[Row]:
     """As `read_all`, for a list of which a part is better than nothing.
 
-    `shrink` gives the URL of the same list in smaller pages, for one that is too much for the service, or None.
+    `smaller` is the URL of the same list in smaller pages, for one that is too much for the service. Where there is
+    none (left), the same page is asked for as patiently as any other: a gateway in trouble answers like a heavy page.
     """
     found: dict[str, Row] = {}
     fault: GraphFault | None = None
-    smaller = rejected = 0
-    attempt = 0
+    rejected = attempt = 0
     while attempt < ATTEMPTS:
         try:
-            expected, rejected = await _read_once(client, url, lane, decode, key, found, prefer, headers)
+            expected, rejected = await _read_once(
+                client, url, lane, decode, key, found, prefer, headers, shrinkable=smaller is not None
+            )
         except GraphFault as error:
-            if error.kind is Kind.HEAVY and smaller < ATTEMPTS and (less := shrink()) is not None:
-                url, smaller = less, smaller + 1
+            if error.kind is Kind.HEAVY and smaller is not None:
+                url, smaller = smaller, None
                 continue
             # A page token may have died, or may have come of a retried call (trap 29): from the start again.
             if error.kind not in (Kind.RESET, Kind.HEAVY) and error.code != "paging_loop":
@@ -104,6 +106,8 @@ async def _read_once(
     found: dict[str, Row],
     prefer: str,
     headers: dict[str, str] | None,
+    *,
+    shrinkable: bool,
 ) -> tuple[int | None, int]:
     """Follow the links once, adding to `found`; returns the count that the service gave, if it did, and how many rows
     were of a wrong shape."""
@@ -116,11 +120,11 @@ async def _read_once(
         if link in links or empty > EMPTY_PAGES:
             raise GraphFault(Kind.TRANSIENT, 200, "paging_loop")
         links.add(link)
-        page = await client.fetch(link, lane, decode, prefer=prefer, headers=headers, shrinkable=True)
+        page = await client.fetch(link, lane, decode, prefer=prefer, headers=headers, shrinkable=shrinkable)
         for _ in range(CONFIRMATIONS):
             if page.rows or page.rejected or page.next_link is not None:
                 break
-            page = await client.fetch(link, lane, decode, prefer=prefer, headers=headers, shrinkable=True)
+            page = await client.fetch(link, lane, decode, prefer=prefer, headers=headers, shrinkable=shrinkable)
         if expected is None:
             expected = page.count
         rejected += page.rejected

@@ -19,8 +19,15 @@ DIRECTORY = ""
 
 INTERVAL = 10.0
 """Seconds without trouble before the width grows (graph.md 9.3)."""
+LONGEST_HOLD = 1800.0
+"""Seconds without a good answer for which a mailbox is waited for because the service says so: a Retry-After may name a
+day, and one mailbox must not hold the whole crawl as long."""
 CALM = 10
 """Clean answers in a row after which a narrowed lane is as wide as before."""
+
+
+class HeldTooLong(Exception):
+    """No slot: nothing may be sent for this mailbox for longer than is waited for one."""
 
 
 @dataclass
@@ -29,6 +36,8 @@ class _Lane:
     wide: int
     in_flight: int = 0
     not_before: float = 0.0
+    held_since: float | None = None
+    """Since when it has been in the penalty box, again and again, without a good answer."""
     clean: int = 0
     queued: bool = False
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
@@ -37,12 +46,15 @@ class _Lane:
 class Throttle:
     """Slots for requests. `lanes` is how many a mailbox gives at once, `ceiling` how many the crawl takes in all."""
 
-    def __init__(self, ceiling: int, *, start: int = 32, floor: int = 4, lanes: int = 2) -> None:
+    def __init__(
+        self, ceiling: int, *, start: int = 32, floor: int = 4, lanes: int = 2, longest_hold: float = LONGEST_HOLD
+    ) -> None:
         self.width = float(min(start, ceiling))
         self.in_flight = 0
         self._ceiling = ceiling
         self._floor = min(floor, ceiling)
         self._lanes_default = lanes
+        self._longest_hold = longest_hold
         self._lanes: dict[str, _Lane] = {}
         self._ready: deque[str] = deque()
         self._penalty: list[tuple[float, str]] = []
@@ -64,8 +76,11 @@ class Throttle:
 
     @asynccontextmanager
     async def slot(self, key: str) -> AsyncIterator[None]:
-        """Wait for a slot in the mailbox's lanes and in the whole, hold it for one request."""
+        """Wait for a slot in the mailbox's lanes and in the whole, hold it for one request. Raises HeldTooLong, also
+        when only while waiting it turns out that the wait is too long."""
         lane = self._lane(key)
+        if self._is_held_too_long(lane):
+            raise HeldTooLong
         turn = asyncio.get_running_loop().create_future()
         lane.waiting.append(turn)
         self._offer(key, lane)
@@ -73,7 +88,7 @@ class Throttle:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._free(key, lane)
             raise
         try:
@@ -86,6 +101,7 @@ class Throttle:
         now = self._now()
         lane = self._lane(key)
         lane.clean += 1
+        lane.held_since = now if lane.not_before > now else None
         if lane.limit < lane.wide and lane.clean >= CALM:
             lane.limit, lane.clean = lane.limit + 1, 0
         if self._grown_at is None:
@@ -99,6 +115,13 @@ class Throttle:
         lane = self._lane(key)
         lane.limit, lane.clean = 1, 0
         lane.not_before = max(lane.not_before, self._now() + seconds)
+        if seconds > 0 and lane.held_since is None:
+            lane.held_since = self._now()
+        if self._is_held_too_long(lane):
+            for turn in lane.waiting:
+                if not turn.done():
+                    turn.set_exception(HeldTooLong())
+            lane.waiting.clear()
 
     def trouble(self, key: str) -> None:
         """A 429 or 503: on the directory, or on many mailboxes within the interval, the whole crawl halves its width."""
@@ -110,6 +133,12 @@ class Throttle:
         if key == DIRECTORY or len(self._troubled) >= max(3, self.width / 4):
             self.width = max(float(self._floor), self.width / 2)
             self._troubled.clear()
+
+    def _is_held_too_long(self, lane: _Lane) -> bool:
+        """Once its time is up a mailbox gets another try, however long it was held."""
+        if lane.held_since is None or lane.not_before <= self._now():
+            return False
+        return lane.not_before - lane.held_since > self._longest_hold
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

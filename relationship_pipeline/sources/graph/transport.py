@@ -47,11 +47,11 @@ class Reply:
 class Transport:
     """Sends requests to one host, each on a connection of its own for as long as it takes. `connect`, `read` and `whole` are
     timeouts in seconds: for a connection, for the next bytes, for all of an exchange. Raises BadInput for a CA bundle that
-    cannot be read."""
+    cannot be read or a proxy that cannot be used."""
 
     def __init__(self, host: str, ca_bundle: Path | None, *, connect: float, read: float, whole: float) -> None:
         self._context = _tls(ca_bundle)
-        self._proxy = _proxy_for(host)
+        self._proxy = _proxy_for(host, self._context)
         self._timeouts = {"connect": connect, "read": read, "write": read, "pool": None}
         self._whole = whole
         self._idle: list[httpx.AsyncHTTPTransport] = []
@@ -180,9 +180,22 @@ def _tls(ca_bundle: Path | None) -> ssl.SSLContext:
         raise BadInput(f"setting graph.ca_bundle cannot be read: {type(error).__name__}") from None
 
 
-def _proxy_for(host: str) -> str | None:
-    """The proxy that the environment names for https (HTTPS_PROXY, NO_PROXY)."""
-    return None if proxy_bypass(host) else getproxies().get("https")
+def _proxy_for(host: str, context: ssl.SSLContext) -> str | None:
+    """The proxy that the environment names for https (HTTPS_PROXY, NO_PROXY); without a scheme it is http, as for all
+    that reads this variable. Tried on here: what httpx says of one that it cannot use holds the proxy's password."""
+    proxy = None if proxy_bypass(host) else getproxies().get("https")
+    if not proxy:
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    try:
+        usable = bool(httpx.URL(proxy).host)
+        httpx.AsyncHTTPTransport(verify=context, proxy=proxy)
+    except (ValueError, TypeError, ImportError, httpx.InvalidURL):
+        usable = False
+    if not usable:
+        raise BadInput("the environment variable HTTPS_PROXY names no proxy that can be used; write http://host:port")
+    return proxy
 
 
 def quiet_http_logs() -> None:

@@ -125,6 +125,7 @@ class ScriptedGraph:
         self.children: dict[str, list[dict[str, Any]]] = {}
         self.roles: tuple[str, ...] = ROLES
         self.bend: Bend | None = None
+        self.bend_discovery: Callable[[], Reply | None] | None = None
         self.bend_token: Callable[[int], Reply | None] | None = None
         self.requests: list[Request] = []
         self.tokens = 0
@@ -186,6 +187,9 @@ class ScriptedGraph:
 
     async def _sign_in(self, path: str) -> Reply:
         if path.endswith("openid-configuration"):
+            bent = self.bend_discovery() if self.bend_discovery else None
+            if bent is not None:
+                return bent
             base = f"{self.host}/{TENANT}"
             return json_reply(
                 {

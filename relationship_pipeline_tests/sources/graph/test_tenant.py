@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.simulator.server import SimulatorServer
 from relationship_pipeline.sources.base import ReadScope
 from relationship_pipeline.sources.graph.access import GraphAccess
-from relationship_pipeline.sources.graph.auth import TokenRefused, Trouble
+from relationship_pipeline.sources.graph.auth import SignInBusy, TokenRefused, Trouble
 from relationship_pipeline.sources.graph.directory import Probe, licences
 from relationship_pipeline.sources.graph.doctor import examine_tenant
 from relationship_pipeline.sources.graph.source import GraphSource
@@ -105,6 +106,17 @@ def test_a_directory_or_sign_in_that_is_in_trouble_is_worth_another_try_and_a_re
     assert not isinstance(expired.value, TryAgain)
 
 
+@pytest.mark.parametrize("trouble", [Reply(503, b""), Reply(504, b"x")], ids=["503", "504"])
+def test_trap_9_a_directory_behind_a_gateway_in_trouble_is_asked_as_patiently_as_anything(
+    graph: ScriptedGraph, graph_settings: GraphSettings, trouble: Reply
+) -> None:
+    graph.collections = {"users": [{"id": "amber"}], "domains": []}
+    last = QUICK.tries
+    graph.bend = lambda request, reply: trouble if request.kind == "users" and request.ordinal < last else None
+    assert GraphSource(graph_settings, patience=QUICK).read_directory([]).users.num_rows == 1
+    assert len({request.path for request in graph.asked("users")}) == 1 and len(graph.asked("users")) == last
+
+
 def test_o1_a_group_whose_members_are_hidden_from_us_stops_the_run(
     graph: ScriptedGraph, graph_settings: GraphSettings
 ) -> None:
@@ -117,6 +129,72 @@ def test_o1_a_group_whose_members_are_hidden_from_us_stops_the_run(
         source.read_directory(["lawyers"])
     graph.roles = (*graph.roles, "Member.Read.Hidden")
     assert not source.read_directory(["lawyers"]).group_members.num_rows
+
+
+def test_o1_a_group_with_hidden_members_deep_within_an_opt_out_group_stops_the_run(
+    graph: ScriptedGraph, graph_settings: GraphSettings
+) -> None:
+    group = {"@odata.type": "#microsoft.graph.group"}
+    amber = {"id": "amber", "@odata.type": "#microsoft.graph.user"}
+    # What the service answers without the right to see hidden members: the group is named, who is in it is left out.
+    seen = [amber, {"id": "deals", **group}, {"id": "secret-deals", **group}]
+    graph.collections = {"groups/lawyers/transitiveMembers": seen, "users": [], "domains": []}
+    hidden = {"lawyers": None, "deals": "Private", "secret-deals": "HiddenMembership"}
+
+    def visibility(request: Request, reply: Reply) -> Reply | None:
+        name = request.path.rpartition("/")[2]
+        return json_reply({"id": name, "visibility": hidden[name]}) if name in hidden else None
+
+    graph.bend = visibility
+    source = GraphSource(graph_settings, patience=QUICK)
+    with pytest.raises(BadInput, match=r"secret-deals, a member of group lawyers, .* Member\.Read\.Hidden"):
+        source.read_directory(["lawyers"])
+    hidden["secret-deals"] = "Public"
+    members = source.read_directory(["lawyers"]).group_members.to_pylist()
+    assert members == [{"group_id": "lawyers", "user_id": "amber"}]
+    hidden["secret-deals"] = "HiddenMembership"
+    graph.roles = (*graph.roles, "Member.Read.Hidden")
+    assert source.read_directory(["lawyers"]).group_members.num_rows == 1
+
+
+@pytest.mark.parametrize("size", [999, 1_500])
+@pytest.mark.parametrize("lost", [1, 100])
+def test_o1_a_lost_link_to_more_members_of_an_opt_out_group_is_found_or_stops_the_run(
+    graph: ScriptedGraph, graph_settings: GraphSettings, size: int, lost: int
+) -> None:
+    members = [{"id": f"user-{number}", "@odata.type": "#microsoft.graph.user"} for number in range(size)]
+    graph.collections = {"groups/lawyers/transitiveMembers": members, "users": [], "domains": []}
+    pages = 0
+
+    def bend(request: Request, reply: Reply) -> Reply | None:
+        nonlocal pages
+        if request.path.endswith("lawyers"):
+            return json_reply({"id": "lawyers"})
+        if request.path.endswith("$count"):
+            return Reply(200, str(size).encode(), {"content-type": "text/plain"})
+        if request.path.endswith("transitiveMembers"):
+            pages += 1
+            return json_reply({"value": json.loads(reply.body)["value"]}) if pages <= lost else None
+        return None
+
+    graph.bend = bend
+    source = GraphSource(graph_settings, patience=QUICK)
+    if size > 999 and lost > 1:
+        with pytest.raises(TryAgain, match="count_short"):
+            source.read_directory(["lawyers"])
+    else:
+        assert source.read_directory(["lawyers"]).group_members.num_rows == size
+
+
+@pytest.mark.parametrize("count", [graph_error(404, "Request_ResourceNotFound"), json_reply({"value": []})])
+def test_o1_an_opt_out_group_of_one_full_page_that_nobody_counts_is_believed(
+    graph: ScriptedGraph, graph_settings: GraphSettings, count: Reply
+) -> None:
+    members = [{"id": f"user-{number}", "@odata.type": "#microsoft.graph.user"} for number in range(999)]
+    graph.collections = {"groups/lawyers/transitiveMembers": members, "users": [], "domains": []}
+    answers = {"lawyers": json_reply({"id": "lawyers"}), "$count": count}
+    graph.bend = lambda request, reply: answers.get(request.path.rpartition("/")[2])
+    assert GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"]).group_members.num_rows == 999
 
 
 def test_o1_a_reading_of_groups_is_dated_before_it_began(graph: ScriptedGraph, graph_settings: GraphSettings) -> None:
@@ -172,6 +250,67 @@ def test_c6_what_the_sign_in_service_says_is_a_withdrawal_or_a_fault(
     with pytest.raises(TokenRefused, match=says) as refused:
         GraphAccess(settings_of(server), QUICK).read_grants()
     assert refused.value.trouble is trouble
+
+
+PROXY_PAGE = b"<html>anna@contoso.com is blocked</html>"
+CONSENT_WORDS = {"error": "unauthorized_client", "error_codes": [700016]}
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        Reply(429, b"{}", {"retry-after": "1"}),
+        Reply(429, PROXY_PAGE),
+        Reply(503, b""),
+        Reply(200, PROXY_PAGE),
+        Reply(403, PROXY_PAGE),
+        Reply(200, b"[]"),
+        json_reply({"error": "invalid_request", "error_codes": [90055]}, 429),
+        json_reply(CONSENT_WORDS, 429),
+        json_reply(CONSENT_WORDS, 503),
+    ],
+    ids=["429", "429 page", "503", "200 page", "403 page", "200 list", "90055", "429 consent", "503 consent"],
+)
+@pytest.mark.parametrize("where", ["discovery", "token"])
+def test_c6_a_sign_in_that_is_throttled_or_answered_by_a_proxy_passes_and_is_no_withdrawal(
+    graph: ScriptedGraph, graph_settings: GraphSettings, where: str, strange: Reply
+) -> None:
+    graph.collections = {"users": [], "domains": []}
+    asked = []
+
+    def bend(*_: int) -> Reply | None:
+        asked.append(where)
+        return strange
+
+    if where == "discovery":
+        graph.bend_discovery = bend
+    else:
+        graph.bend_token = bend
+    with pytest.raises(SignInBusy) as busy:
+        GraphSource(graph_settings, patience=replace(QUICK, sign_in_wait=0.0)).read_directory([])
+    assert busy.value.trouble is Trouble.OPERATIONS
+    assert "tenant_id" not in str(busy.value) and "anna" not in str(busy.value)
+    assert where == "token" or len(asked) > 1, "it was asked again"
+    graph.bend_discovery = graph.bend_token = None
+    GraphSource(graph_settings, patience=QUICK).read_directory([])
+
+
+@pytest.mark.parametrize(
+    ("discovery", "says"),
+    [
+        (json_reply({"error": "invalid_tenant", "error_codes": [90002]}, 400), "does not know the tenant"),
+        (json_reply({"anna@contoso.com": 1}), "signing in failed"),
+    ],
+    ids=["unknown tenant", "a document of something else"],
+)
+def test_c6_a_sign_in_that_does_not_know_us_is_one_line_and_no_withdrawal(
+    graph: ScriptedGraph, graph_settings: GraphSettings, discovery: Reply, says: str
+) -> None:
+    graph.bend_discovery = lambda: discovery
+    with pytest.raises(TokenRefused, match=says) as refused:
+        GraphSource(graph_settings, patience=QUICK).read_directory([])
+    assert refused.value.trouble is Trouble.OPERATIONS and not isinstance(refused.value, TryAgain)
+    assert "anna" not in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_certificate_signs_in(tmp_path: Path) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from relationship_pipeline.sources.graph.throttle import DIRECTORY, INTERVAL, Throttle
+from relationship_pipeline.settings import GraphSettings
+from relationship_pipeline.sources.graph.client import PATIENT, GraphClient
+from relationship_pipeline.sources.graph.faults import GraphFault, Kind
+from relationship_pipeline.sources.graph.throttle import DIRECTORY, INTERVAL, LONGEST_HOLD, HeldTooLong, Throttle
+from relationship_pipeline.sources.graph.transport import Reply
 from relationship_pipeline_tests.sources.graph.virtual_time import run
 
 
@@ -135,11 +141,73 @@ def test_a_mailbox_that_is_done_is_forgotten_and_one_in_the_penalty_box_is_not()
     run(main())
 
 
+class Tokens:
+    async def token(self) -> str:
+        return "e30.e30.c2ln"
+
+
+class Busy:
+    """A service that answers every request the same; notes when it was asked."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.asked: list[float] = []
+
+    async def send(self, url: str, headers: dict[str, str], post: bytes | None) -> Reply:
+        self.asked.append(asyncio.get_running_loop().time())
+        return self.reply
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("wait", "times"), [(600.0, 4), (1_000.0, 2), (3_600.0, 1), (86_400.0, 1)])
+def test_3_2_a_mailbox_that_asks_for_hours_is_given_up_after_half_an_hour_and_left_alone_as_long_as_it_says(
+    wait: float, times: int, status: int
+) -> None:
+    async def main() -> None:
+        settings = GraphSettings(tenant_id="t", client_id="c")
+        client = GraphClient(settings, Tokens(), Throttle(8), replace(PATIENT, first_wait=0.0))  # type: ignore[arg-type]
+        service = client._transport = Busy(Reply(status, b"{}", "ApplicationThrottled", wait))  # type: ignore[assignment]
+        url = f"{client.base}/users/slow/messages"
+        with pytest.raises(GraphFault) as given_up:
+            await client.fetch(url, "slow", bytes)
+        assert given_up.value.kind is Kind.THROTTLED, "which parks the mailbox"
+        assert service.asked == [number * wait for number in range(times)]
+        now = asyncio.get_running_loop().time()
+        assert now == (times - 1) * wait <= LONGEST_HOLD
+        if wait > LONGEST_HOLD:
+            with pytest.raises(GraphFault):
+                await client.fetch(url, "slow", bytes)
+            assert len(service.asked) == times and asyncio.get_running_loop().time() == now, "and nothing was sent"
+
+    run(main())
+
+
+def test_3_2_nobody_goes_on_waiting_for_a_mailbox_that_turns_out_to_ask_for_a_day() -> None:
+    async def main() -> None:
+        throttle = Throttle(8)
+        recorder = Recorder(throttle)
+        throttle.pause("slow", 60.0)
+        waiting = [asyncio.create_task(recorder.request("slow")) for _ in range(3)]
+        await asyncio.sleep(30)
+        throttle.pause("slow", 86_400.0)
+        throttle.clean("slow")  # of a request that was on its way
+        waiting.append(asyncio.create_task(recorder.request("slow")))
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(end) for end in ends] == [HeldTooLong] * 4 and asyncio.get_running_loop().time() == 30.0
+        await asyncio.sleep(86_400)
+        await recorder.request("slow")
+        assert recorder.begun == [("slow", 86_430.0)] and throttle.in_flight == 0, (
+            "it is asked again when its time is up"
+        )
+
+    run(main())
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_random_pauses_are_always_kept_and_everybody_is_served(seed: int) -> None:
     async def main() -> None:
         rng = random.Random(seed)
-        throttle = Throttle(16)
+        throttle = Throttle(16, longest_hold=math.inf)
         served = 0
         not_before: dict[str, float] = {}
 

@@ -532,6 +532,23 @@ def test_an_event_of_a_wrong_shape_costs_that_event_only(
     assert staged.rejected == {"wrong_shape": 1} and staged.mailboxes["done"] == 1
 
 
+def test_trap_9_a_calendar_too_heavy_is_asked_for_in_small_pages_and_those_patiently(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    graph.events = {ALICE: meetings_of(25)}
+    last = 2 * QUICK.tries
+    graph.bend = lambda request, reply: (
+        Reply(503, b"") if request.kind == "calendarView" and request.ordinal < last else None
+    )
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    lines: list[str] = []
+    staged = source.stage_meetings(MONTH, ReadScope([ALICE]), stage, lambda: None, lines.append)
+    assert not any("did not answer" in line for line in lines), "it was not given up meanwhile"
+    assert staged.mailboxes["done"] == 1 and rows_of(staged).num_rows == 25
+    sizes = [request.query["$top"] for request in graph.asked("calendarView")]
+    assert sizes[0] == "250" and set(sizes[1:]) == {"10"}, "a page that is too much is not asked for twice"
+
+
 def test_trap_14_a_calendar_that_counts_more_than_it_delivers_is_not_done_but_what_came_is_kept(
     graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
 ) -> None:
