@@ -35,6 +35,8 @@ SPARE_SHARE = 8
 """One mailbox for so many of the width is opened beyond it, so that the width is used while some wait in the penalty box.
 What is open when the process dies is what is fetched again."""
 MOST_REFUSED = 0.5
+"""Share of all mailboxes in scope. Of those that have answered so far it would say nothing: refusals are quick, and the
+planning pass knows all of them before the first mailbox is read."""
 FEWEST_REFUSED = 5
 
 
@@ -116,7 +118,8 @@ class Crawl:
         self._reader = reader
         self._lanes = lanes
         self._giants: set[str] = set()
-        self._misunderstood = 0
+        self._scope = self._refused = self._done = 0
+        self._misunderstood: set[str] = set()
         self._what = what
         self._now = now
         self._checkpoint = checkpoint
@@ -131,6 +134,7 @@ class Crawl:
         await asyncio.to_thread(self._checkpoint)
         await self._take_lanes()
         try:
+            self._scope = len(set(mailboxes))
             self._plan = await self._make_plan(sorted(set(mailboxes)), until)
             await self._read(self._biggest_first(mailboxes))
         finally:
@@ -173,11 +177,11 @@ class Crawl:
         entries = dict(plan.entries)
         missing = [mailbox for mailbox in mailboxes if mailbox not in entries]
         entries.update((mailbox, Entry()) for mailbox in missing)
+        self._note_refused(sum(entries[mailbox].outcome == Outcome.REFUSED for mailbox in mailboxes))
         await self._size([mailbox for mailbox in missing if self._reader.is_sized(mailbox)], entries)
         counts = [count for mailbox in mailboxes if (count := entries[mailbox].count) is not None]
         if counts:
             self._progress(f"{self._what}: {len(counts):,} mailboxes hold {sum(counts):,} items")
-        self._refuse_if_refused(entries[mailbox].outcome for mailbox in mailboxes)
         plan = Plan(begun_at=plan.begun_at, until=plan.until, entries=entries)
         if missing:
             await asyncio.to_thread(self._stage.put_plan, plan)
@@ -196,6 +200,7 @@ class Crawl:
                 outcome = _OUTCOMES.get(fault.kind)
                 # Not known yet is not an outcome: the crawl itself will ask again.
                 entries[mailbox] = Entry(outcome=outcome.value if outcome else None)
+                self._note_refused(outcome is Outcome.REFUSED)
 
         await self._lots("sized", mailboxes, some)
         await self._each([mailbox for mailbox in mailboxes if entries[mailbox].count is None], one)
@@ -238,10 +243,8 @@ class Crawl:
             await _all(work() for _ in range(min(lanes, len(units))))
         self._reader.finish(mailbox)
         self._client.throttle.forget(mailbox)
-        self._records[mailbox] = self._record(cursors, failed)
-        self._stop_if_misunderstood(failed)
-        self._refuse_if_refused(record.outcome for record in self._records.values())
-        if self._records[mailbox].outcome is not Outcome.PARKED:
+        outcome = self._note(mailbox, cursors, failed)
+        if outcome is not Outcome.PARKED:
             self._meter.mailboxes += 1
         if mailbox in self._giants:
             self._giants.discard(mailbox)
@@ -282,25 +285,36 @@ class Crawl:
             reason=failed[0].code or str(failed[0].status) if failed else "",
         )
 
-    def _stop_if_misunderstood(self, failed: Iterable[GraphFault]) -> None:
-        """One odd mailbox may answer 400; all of them mean that the request is wrong, and trying on would hide it."""
-        self._misunderstood += any(fault.kind is Kind.CALLER for fault in failed)
-        done = any(record.outcome is Outcome.DONE for record in self._records.values())
-        if self._misunderstood >= FEWEST_REFUSED and not done:
-            code = next((fault.code for fault in failed if fault.kind is Kind.CALLER), "")
+    def _note(self, mailbox: str, cursors: list[Cursor], failed: list[GraphFault]) -> Outcome:
+        """Keep a mailbox's record and its place in the counts. They run on: counting all records anew after each mailbox
+        would take a large tenant minutes."""
+        record = self._records[mailbox] = self._record(cursors, failed)
+        self._done += record.outcome is Outcome.DONE
+        self._stop_if_misunderstood(mailbox, failed)
+        self._note_refused(record.outcome is Outcome.REFUSED)
+        return record.outcome
+
+    def _stop_if_misunderstood(self, mailbox: str, failed: Iterable[GraphFault]) -> None:
+        """Some odd mailboxes may answer 400; all of them mean that the request is wrong, and trying on would hide it."""
+        code = next((fault.code for fault in failed if fault.kind is Kind.CALLER), None)
+        if code is None:
+            return
+        self._misunderstood.add(mailbox)
+        count = len(self._misunderstood)
+        if count >= FEWEST_REFUSED and count > MOST_REFUSED * self._scope and not self._done:
             raise PipelineError(
                 f"Microsoft Graph does not take our requests ({code}): a defect of this version, please report it"
             )
 
-    def _refuse_if_refused(self, outcomes: Iterable[str | None]) -> None:
-        """Few refusals are a policy; most of them are a lost permission, and nothing may then look like an empty
-        month."""
-        counts = Counter(outcomes)
-        refused, known = counts[Outcome.REFUSED], sum(counts.values())
-        if refused >= FEWEST_REFUSED and refused > MOST_REFUSED * known and known >= 2 * FEWEST_REFUSED:
+    def _note_refused(self, count: int) -> None:
+        """Few refusals are a policy; most of the mailboxes are a lost permission, and nothing may then look like an empty
+        month. Raised as soon as the others cannot make up for it any more, not after asking all of them."""
+        self._refused += count
+        if self._refused > MOST_REFUSED * self._scope and self._scope >= 2 * FEWEST_REFUSED:
             raise PipelineError(
-                f"Microsoft Graph refuses {refused} of {known} mailboxes; `relationship-pipeline doctor` says what is "
-                "missing. Where a policy narrows the application to some mailboxes, set [scope] groups to the same group"
+                f"Microsoft Graph refuses at least {self._refused} of {self._scope} mailboxes; `relationship-pipeline "
+                "doctor` says what is missing. Where a policy narrows the application to some mailboxes, set [scope] "
+                "groups to the same group"
             )
 
     async def _lots(

@@ -412,6 +412,49 @@ def test_a_request_that_the_service_does_not_take_is_loud(graph: ScriptedGraph, 
         crawl(*everyone)
 
 
+def test_a_few_odd_mailboxes_that_come_first_do_not_stop_the_others(graph: ScriptedGraph, crawl: Crawl) -> None:
+    odd, others = tenant_of(6, "odd"), tenant_of(14)
+    graph.mailboxes = {**dict.fromkeys(odd, mailbox_of(9)), **dict.fromkeys(others, mailbox_of(3))}
+    graph.bend = lambda request, reply: (
+        graph_error(400, "ErrorInvalidRequest") if request.kind == "messages" and request.mailbox in odd else None
+    )
+    mailboxes = crawl(*odd, *others, max_concurrency=4).mailboxes
+    assert (mailboxes["parked"], mailboxes["done"]) == (6, 14)
+
+
+def test_b9_mailboxes_that_a_policy_refuses_are_counted_and_the_others_are_read(
+    graph: ScriptedGraph, crawl: Crawl
+) -> None:
+    """Refusals are known before any mailbox is read: their share is that of the tenant, not of what is known so far."""
+    everyone = tenant_of(40)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    refused = everyone[:20]
+    graph.bend = lambda request, reply: graph_error(403, "ErrorAccessDenied") if request.mailbox in refused else None
+    staged = crawl(*everyone)
+    assert (staged.mailboxes["refused"], staged.mailboxes["done"]) == (20, 20)
+    assert staged.partial_reasons == ("20 mailboxes may not be read by the application",)
+
+
+def test_b9_calendars_that_a_policy_refuses_do_not_stop_those_after_them(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    everyone = tenant_of(40)
+    refused = everyone[:12]
+    graph.bend = lambda request, reply: graph_error(403, "ErrorAccessDenied") if request.mailbox in refused else None
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope(everyone), stage, lambda: None, lambda line: None)
+    assert (staged.mailboxes["refused"], staged.mailboxes["done"]) == (12, 28)
+
+
+def test_a_lost_permission_stops_the_crawl_before_every_mailbox_was_asked(graph: ScriptedGraph, crawl: Crawl) -> None:
+    everyone = tenant_of(60)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    graph.bend = lambda request, reply: graph_error(403, "ErrorAccessDenied")
+    with pytest.raises(PipelineError, match="refuses at least 31 of 60 mailboxes"):
+        crawl(*everyone, max_concurrency=4)
+    assert len({request.mailbox for request in graph.requests}) < 40
+
+
 def test_a_giant_mailbox_is_read_by_days_with_at_most_four_requests_at_once(
     graph: ScriptedGraph, crawl: Crawl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -569,6 +612,10 @@ def test_a_folder_remembered_is_not_asked_for_again(graph: ScriptedGraph, crawl:
     asked = len(graph.asked("mailFolders"))
     assert items(crawl()) == expected(graph, ALICE)
     assert len(graph.asked("mailFolders")) == asked
+
+
+def tenant_of(count: int, name: str = "user") -> list[str]:
+    return [f"{name}-{number:03d}" for number in range(count)]
 
 
 def at(request: Request, kind: str, *ordinals: int) -> bool:
