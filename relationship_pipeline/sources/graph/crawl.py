@@ -53,6 +53,17 @@ class Outcome(StrEnum):
 _OUTCOMES = {Kind.NO_MAILBOX: Outcome.NO_MAILBOX, Kind.GONE: Outcome.GONE, Kind.DENIED: Outcome.REFUSED}
 
 
+def _as_unlicensed(fault: GraphFault) -> bool:
+    """Whether this is what a user without a licence is answered, a refusal of the mailbox with status 401 (graph.md 2.5).
+    Such a user has no mailbox; but that is believed only where it is said twice and others are answered."""
+    return fault.kind is Kind.DENIED and fault.status == 401
+
+
+def _outcome_of(fault: GraphFault) -> Outcome | None:
+    """What the answer alone decides."""
+    return None if _as_unlicensed(fault) else _OUTCOMES.get(fault.kind)
+
+
 class Reader(Protocol):
     """What is read of each mailbox."""
 
@@ -120,6 +131,7 @@ class Crawl:
         self._giants: set[str] = set()
         self._scope = self._refused = self._done = 0
         self._misunderstood: set[str] = set()
+        self._unlicensed: set[str] = set()
         self._what = what
         self._now = now
         self._checkpoint = checkpoint
@@ -164,6 +176,7 @@ class Crawl:
         for attempt in range(1, PASSES + 1):
             await asyncio.to_thread(self._checkpoint)
             await self._each(todo, self._mailbox)
+            self._stop_if_nobody_is_answered()
             todo = [mailbox for mailbox in todo if self._records[mailbox].outcome is Outcome.PARKED]
             if not todo or attempt == PASSES:
                 return
@@ -197,9 +210,11 @@ class Crawl:
             try:
                 entries[mailbox] = Entry(count=await self._reader.size(mailbox))
             except GraphFault as fault:
-                outcome = _OUTCOMES.get(fault.kind)
+                outcome = _outcome_of(fault)
                 # Not known yet is not an outcome: the crawl itself will ask again.
                 entries[mailbox] = Entry(outcome=outcome.value if outcome else None)
+                if _as_unlicensed(fault):
+                    self._unlicensed.add(mailbox)
                 self._note_refused(outcome is Outcome.REFUSED)
 
         await self._lots("sized", mailboxes, some)
@@ -268,9 +283,14 @@ class Crawl:
             return cursor
         return await self._reader.read(unit, planned, self._meter.add)
 
-    def _record(self, cursors: list[Cursor], failed: list[GraphFault]) -> MailboxRecord:
-        kinds = {fault.kind for fault in failed}
-        outcome = next((name for kind, name in _OUTCOMES.items() if kind in kinds), None)
+    def _record(self, mailbox: str, cursors: list[Cursor], failed: list[GraphFault]) -> MailboxRecord:
+        outcomes = {_outcome_of(fault) for fault in failed}
+        outcome = next((name for name in _OUTCOMES.values() if name in outcomes), None)
+        if any(_as_unlicensed(fault) for fault in failed):
+            # One such answer may be a fault of the service, so it is asked again; and what has items has a mailbox.
+            if outcome is None and mailbox in self._unlicensed and not any(cursor.walked for cursor in cursors):
+                outcome = Outcome.NO_MAILBOX
+            self._unlicensed.add(mailbox)
         if outcome is None:
             outcome = Outcome.PARKED if failed else Outcome.DONE
         rejected: Counter[str] = Counter()
@@ -288,7 +308,7 @@ class Crawl:
     def _note(self, mailbox: str, cursors: list[Cursor], failed: list[GraphFault]) -> Outcome:
         """Keep a mailbox's record and its place in the counts. They run on: counting all records anew after each mailbox
         would take a large tenant minutes."""
-        record = self._records[mailbox] = self._record(cursors, failed)
+        record = self._records[mailbox] = self._record(mailbox, cursors, failed)
         self._done += record.outcome is Outcome.DONE
         self._stop_if_misunderstood(mailbox, failed)
         self._note_refused(record.outcome is Outcome.REFUSED)
@@ -304,6 +324,18 @@ class Crawl:
         if count >= FEWEST_REFUSED and count > MOST_REFUSED * self._scope and not self._done:
             raise PipelineError(
                 f"Microsoft Graph does not take our requests ({code}): a defect of this version, please report it"
+            )
+
+    def _stop_if_nobody_is_answered(self) -> None:
+        """Users without a licence stand beside others; where nobody is answered, the application is refused, and that
+        must not end as a month without mailboxes."""
+        if self._unlicensed and all(
+            record.outcome is Outcome.REFUSED or (mailbox in self._unlicensed and record.outcome is not Outcome.DONE)
+            for mailbox, record in self._records.items()
+        ):
+            raise PipelineError(
+                f"Microsoft Graph lets the application read none of {self._scope} mailboxes (AuthenticationError); "
+                "`relationship-pipeline doctor` says what is missing"
             )
 
     def _note_refused(self, count: int) -> None:

@@ -282,7 +282,8 @@ def test_trap_30_special_folders_and_what_lies_below_them_are_classed(graph: Scr
         (404, "ResourceNotFound", "gone"),
         (404, "Request_ResourceNotFound", "gone"),
         (403, "ErrorAccessDenied", "refused"),
-        (401, "AuthenticationError", "refused"),
+        # A user without a licence: that is no refusal, which would make every month partial (graph.md 2.5).
+        (401, "AuthenticationError", "no_mailbox"),
         (400, "extensionError", "no_mailbox"),
         (500, "ErrorInternalServerError", "parked"),
     ],
@@ -444,6 +445,46 @@ def test_b9_calendars_that_a_policy_refuses_do_not_stop_those_after_them(
     source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
     staged = source.stage_meetings(MONTH, ReadScope(everyone), stage, lambda: None, lambda line: None)
     assert (staged.mailboxes["refused"], staged.mailboxes["done"]) == (12, 28)
+
+
+@pytest.mark.parametrize("kind", ["mail", "calendar"])
+def test_b9_users_without_a_licence_have_no_mailbox_and_stop_nobody(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path, kind: str
+) -> None:
+    everyone = tenant_of(40)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    unlicensed = everyone[:25]
+    graph.bend = lambda request, reply: (
+        graph_error(401, "AuthenticationError") if request.mailbox in unlicensed else None
+    )
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    read = source.stage_emails if kind == "mail" else source.stage_meetings
+    staged = read(MONTH, ReadScope(everyone), stage, lambda: None, lambda line: None)
+    assert (staged.mailboxes["no_mailbox"], staged.mailboxes["done"]) == (25, 15)
+    assert staged.partial_reasons == ()
+
+
+def test_one_answer_as_to_a_user_without_a_licence_loses_no_mailbox(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    graph.bend = lambda request, reply: (
+        graph_error(401, "AuthenticationError") if request.mailbox == BOB and at(request, "calendarView", 1) else None
+    )
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope((ALICE, BOB)), stage, lambda: None, lambda line: None)
+    assert staged.mailboxes["done"] == 2
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_all_users_answered_as_without_a_licence_are_a_lost_permission(
+    graph: ScriptedGraph, crawl: Crawl, count: int
+) -> None:
+    """A month without mailboxes would be complete and empty."""
+    everyone = tenant_of(count)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    graph.bend = lambda request, reply: graph_error(401, "AuthenticationError")
+    with pytest.raises(PipelineError, match=f"none of {count} mailboxes"):
+        crawl(*everyone)
 
 
 def test_a_lost_permission_stops_the_crawl_before_every_mailbox_was_asked(graph: ScriptedGraph, crawl: Crawl) -> None:
