@@ -87,7 +87,8 @@ class Reader(Protocol):
         GraphFault."""
 
     async def prepare(self, mailbox: str) -> None:
-        """Called once before a mailbox's units. Raises GraphFault."""
+        """Called once before a mailbox's units, unless none of its items were counted: what an empty mailbox need not
+        be asked. Raises GraphFault."""
 
     def finish(self, mailbox: str) -> None:
         """Called after a mailbox's units: what was kept of it for them may go."""
@@ -168,7 +169,7 @@ class Crawl:
         giants = {mailbox for mailbox in todo if len(self._units(mailbox)) > GIANT_LANES}
         if giants and self._lanes.take():
             self._giants = giants
-        unread = [mailbox for mailbox in todo if not self._is_read(self._units(mailbox))]
+        unread = [mailbox for mailbox in todo if self._is_to_be_prepared(mailbox)]
         await self._lots("prepared", unread, self._reader.prepare_some)
         self._meter = Meter(
             self._what, self._progress, self._client, len(todo), sum(self._expected(mailbox) for mailbox in todo)
@@ -250,7 +251,7 @@ class Crawl:
                         waiting.clear()
 
         try:
-            if not self._is_read(units):
+            if self._is_to_be_prepared(mailbox):
                 await self._reader.prepare(mailbox)
         except GraphFault as fault:
             failed.append(fault)
@@ -275,6 +276,9 @@ class Crawl:
 
     def _is_read(self, units: Iterable[Unit]) -> bool:
         return all((cursor := self._stage.cursor(unit)) is not None and cursor.done for unit in units)
+
+    def _is_to_be_prepared(self, mailbox: str) -> bool:
+        return self._plan.entries[mailbox].count != 0 and not self._is_read(self._units(mailbox))
 
     async def _unit(self, unit: Unit, planned: int) -> Cursor:
         cursor = self._stage.cursor(unit)

@@ -114,8 +114,6 @@ class MailReader:
         received earlier (mail that arrived late, was moved or imported)."""
         since, count = self.since(mailbox, plan), plan.entries[mailbox].count
         if since is None:
-            if count == 0:
-                return []
             if count is not None and count > GIANT:
                 return self._days(mailbox, plan.until)
             return [self._whole(mailbox, plan.until)]
@@ -160,11 +158,12 @@ class MailReader:
         cursor = self._stage.cursor(unit)
         known = {hash(item) for item in self._stage.item_ids(unit)} if cursor else None
         walk = Walk(self._client, unit, self._page_size, planned=planned, cursor=cursor, known=known)
-        folders = self._folders[unit.mailbox]
         batches: list[pa.RecordBatch] = []
         held_rows = 0
         async for rows in walk.rows():
-            batch = known_times(message_batch(unit.mailbox, rows, folders), "received_at")
+            if unit.mailbox not in self._folders:
+                await self.prepare(unit.mailbox)
+            batch = known_times(message_batch(unit.mailbox, rows, self._folders[unit.mailbox]), "received_at")
             if batch.num_rows < len(rows):
                 walk.reject("impossible_date", len(rows) - batch.num_rows)
             batches.append(batch)

@@ -177,6 +177,22 @@ def test_trap_14_an_empty_page_over_a_full_mailbox_is_not_believed(graph: Script
     assert items(crawl()) == expected(graph, ALICE)
 
 
+def test_trap_14_one_count_of_nothing_is_not_believed(graph: ScriptedGraph, crawl: Crawl) -> None:
+    """The planning pass asks many mailboxes at once; a zero there would close the month for good."""
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    graph.bend = lambda request, reply: Reply(200, b"0") if at(request, "count", 1) else None
+    staged = crawl()
+    assert items(staged) == expected(graph, ALICE)
+    assert staged.expected_copies == staged.walked_copies == 60
+
+
+def test_a_mailbox_with_nothing_in_it_costs_one_page_and_no_folders(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: []}
+    staged = crawl()
+    assert staged.mailboxes["done"] == 1 and not staged.partial_reasons
+    assert (len(graph.asked("messages")), len(graph.asked("mailFolders"))) == (1, 0)
+
+
 def test_trap_2_a_service_that_cannot_count_is_believed_after_a_walk_that_brings_nothing_more(
     graph: ScriptedGraph, crawl: Crawl
 ) -> None:
