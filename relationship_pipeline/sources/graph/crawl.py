@@ -7,6 +7,7 @@ as one outcome, and an unknown failure ends as parked: never as done, never as a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ GIANT = 5_000
 """Items in a window above which a mailbox's month is split by days, its days read side by side."""
 GIANT_LANES = PAIRS * LANES_A_PAIR
 LANE_WAIT = 1.0
+CONSENT_SECONDS = 2.0
+"""Consent is asked anew between units of work, but not more often than this. What is stored asks by itself; planning,
+folders and mailboxes that fail store nothing."""
 PASSES = 3
 """Times that a parked mailbox is taken up again, the first included."""
 SPARE_SHARE = 8
@@ -130,6 +134,7 @@ class Crawl:
         self._reader = reader
         self._lanes = lanes
         self._giants: set[str] = set()
+        self._consent_asked = -CONSENT_SECONDS
         self._scope = self._refused = self._done = 0
         self._misunderstood: set[str] = set()
         self._unlicensed: set[str] = set()
@@ -144,7 +149,7 @@ class Crawl:
     async def run(self, mailboxes: Collection[str], until: datetime) -> tuple[Plan, dict[str, MailboxRecord]]:
         """Crawl. Raises ConsentRefused from the checkpoint, TokenRefused, and PipelineError when Graph refuses most
         mailboxes; what was staged stays for the next run."""
-        await asyncio.to_thread(self._checkpoint)
+        await self._ask_consent(at_once=True)
         await self._take_lanes()
         try:
             self._scope = len(set(mailboxes))
@@ -162,6 +167,13 @@ class Crawl:
                 self._progress(f"{self._what}: waiting for another crawl to end")
                 told = True
             await asyncio.sleep(LANE_WAIT)
+            await self._ask_consent(at_once=True)
+
+    async def _ask_consent(self, *, at_once: bool = False) -> None:
+        """Call the checkpoint, unless it was called just now."""
+        now = time.monotonic()
+        if at_once or now - self._consent_asked >= CONSENT_SECONDS:
+            self._consent_asked = now
             await asyncio.to_thread(self._checkpoint)
 
     async def _read(self, todo: list[str]) -> None:
@@ -175,7 +187,7 @@ class Crawl:
             self._what, self._progress, self._client, len(todo), sum(self._expected(mailbox) for mailbox in todo)
         )
         for attempt in range(1, PASSES + 1):
-            await asyncio.to_thread(self._checkpoint)
+            await self._ask_consent(at_once=True)
             await self._each(todo, self._mailbox)
             self._stop_if_nobody_is_answered()
             todo = [mailbox for mailbox in todo if self._records[mailbox].outcome is Outcome.PARKED]
@@ -243,6 +255,7 @@ class Crawl:
         async def work() -> None:
             while waiting:
                 unit = waiting.popleft()
+                await self._ask_consent()
                 try:
                     cursors.append(await self._unit(unit, planned))
                 except GraphFault as fault:
@@ -369,12 +382,14 @@ class Crawl:
         await self._each([mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)], one)
 
     async def _each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[None]]) -> None:
-        """Work on mailboxes, or lots of them, in order; so many at once that the width is used."""
+        """Work on mailboxes, or lots of them, in order, while consent is there; so many at once that the width is used."""
         waiting = deque(items)
 
         async def worker() -> None:
             while waiting:
-                await work(waiting.popleft())
+                item = waiting.popleft()
+                await self._ask_consent()
+                await work(item)
 
         width = self._client.max_width
         count = min(len(items), width + width // SPARE_SHARE)

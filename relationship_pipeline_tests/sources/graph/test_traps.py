@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relationship_pipeline.errors import PipelineError, TryAgain
+from relationship_pipeline.errors import ConsentRefused, PipelineError, TryAgain
 from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.sources.base import ReadScope, Staged
 from relationship_pipeline.sources.graph.faults import UntrustedNextLink
@@ -669,6 +669,59 @@ def test_a_folder_remembered_is_not_asked_for_again(graph: ScriptedGraph, crawl:
     asked = len(graph.asked("mailFolders"))
     assert items(crawl()) == expected(graph, ALICE)
     assert len(graph.asked("mailFolders")) == asked
+
+
+@pytest.mark.parametrize(
+    ("doing", "kind", "reading", "fails"),
+    [
+        ("planning", "count", "mail", False),
+        ("asking for folders", "mailFolders", "mail", False),
+        ("reading mail that fails", "messages", "mail", True),
+        ("reading calendars that fail", "calendarView", "calendar", True),
+    ],
+)
+def test_c4_consent_that_ends_stops_the_crawl_whatever_it_is_doing(
+    graph: ScriptedGraph,
+    graph_settings: GraphSettings,
+    stage: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    doing: str,
+    kind: str,
+    reading: str,
+    fails: bool,
+) -> None:
+    """None of this stores anything, which asks by itself."""
+    monkeypatch.setattr("relationship_pipeline.sources.graph.crawl.CONSENT_SECONDS", 0.0)
+    everyone = tenant_of(60)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    after: list[Request] = []
+
+    def bend(request: Request, reply: Reply) -> Reply | None:
+        if after or request.kind == kind:
+            after.append(request)
+        return graph_error(503, "serviceNotAvailable") if fails and request.kind == kind else None
+
+    def checkpoint() -> None:
+        if after:
+            raise ConsentRefused("consent is gone")
+
+    graph.bend = bend
+    source = GraphSource(graph_settings.model_copy(update={"max_concurrency": 4}), patience=QUICK, now=lambda: NOW)
+    read = source.stage_emails if reading == "mail" else source.stage_meetings
+    with pytest.raises(ConsentRefused):
+        read(MONTH, ReadScope(everyone), stage, checkpoint, lambda line: None)
+    assert len({request.mailbox for request in after}) <= 5, doing
+
+
+def test_c4_asking_for_consent_costs_little(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relationship_pipeline.sources.graph.crawl.CONSENT_SECONDS", 3600.0)
+    everyone, asked = tenant_of(60), []
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    graph.events = dict.fromkeys(everyone, [])
+    source.stage_meetings(MONTH, ReadScope(everyone), stage, lambda: asked.append(1), lambda line: None)
+    assert len(asked) < len(everyone)
 
 
 def tenant_of(count: int, name: str = "user") -> list[str]:
