@@ -86,11 +86,11 @@ class Reader(Protocol):
     def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         """The mailbox's windows."""
 
-    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
+    async def prepare_some(self, mailboxes: Sequence[str], plan: Plan) -> None:
         """Called for up to 20 mailboxes that are to be read: what few requests tell of all of them; raises no
         GraphFault."""
 
-    async def prepare(self, mailbox: str) -> None:
+    async def prepare(self, mailbox: str, plan: Plan) -> None:
         """Called once before a mailbox's units, unless none of its items were counted: what an empty mailbox need not
         be asked. Raises GraphFault."""
 
@@ -182,7 +182,7 @@ class Crawl:
         if giants and self._lanes.take():
             self._giants = giants
         unread = [mailbox for mailbox in todo if self._is_to_be_prepared(mailbox)]
-        await self._lots("prepared", unread, self._reader.prepare_some)
+        await self._lots("prepared", unread, lambda lot: self._reader.prepare_some(lot, self._plan))
         self._meter = Meter(
             self._what, self._progress, self._client, len(todo), sum(self._expected(mailbox) for mailbox in todo)
         )
@@ -265,7 +265,7 @@ class Crawl:
 
         try:
             if self._is_to_be_prepared(mailbox):
-                await self._reader.prepare(mailbox)
+                await self._reader.prepare(mailbox, self._plan)
         except GraphFault as fault:
             failed.append(fault)
         else:

@@ -663,19 +663,52 @@ def test_o1_an_opt_out_group_with_a_member_that_cannot_be_read_stops_the_run(
         GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"])
 
 
-def test_a_folder_remembered_is_not_asked_for_again(graph: ScriptedGraph, crawl: Crawl) -> None:
-    graph.mailboxes = {ALICE: mailbox_of(5)}
-    crawl().settle("content")
+class Days:
+    """Refreshes of one mailbox's month, day by day."""
+
+    def __init__(self, settings: GraphSettings, stage: Path) -> None:
+        self.settings, self.stage = settings, stage
+        self.committed: str | None = None
+
+    def read(self, day: datetime) -> dict[str, str]:
+        """Refresh and commit; the folder classes of what was read."""
+        source = GraphSource(self.settings, patience=QUICK, now=lambda: day)
+        scope = ReadScope((ALICE,), committed=self.committed)
+        staged = source.stage_emails(MONTH, scope, self.stage, lambda: None, lambda line: None)
+        rows = {row["item_id"]: row["folder_class"] for row in rows_of(staged).to_pylist()}
+        self.committed = f"content of {day}"
+        staged.settle(self.committed)
+        return rows
+
+
+def test_folders_remembered_are_not_asked_for_again_for_what_is_new(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    graph.mailboxes = {ALICE: [message(n, datetime(2026, 3, 2 + n, tzinfo=UTC)) for n in range(20)]}
+    days = Days(graph_settings, stage)
+    days.read(datetime(2026, 3, 15, tzinfo=UTC))
     asked = len(graph.asked("mailFolders"))
-    assert items(crawl()) == expected(graph, ALICE)
+    assert days.read(datetime(2026, 3, 18, tzinfo=UTC))
     assert len(graph.asked("mailFolders")) == asked
+
+
+def test_b6_a_folder_deleted_since_it_was_looked_at_takes_its_mail_out_of_the_closed_month(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    place = "folder-project"
+    graph.mailboxes = {
+        ALICE: [message(n, datetime(2026, 3, 2 + n, tzinfo=UTC), parentFolderId=place) for n in range(3)]
+    }
+    days = Days(graph_settings, stage)
+    assert set(days.read(datetime(2026, 3, 27, tzinfo=UTC)).values()) == {"other"}
+    graph.children = {"folder-deleted": [{"id": place, "childFolderCount": 0}]}
+    assert set(days.read(datetime(2026, 4, 2, tzinfo=UTC)).values()) == {"deleted"}
 
 
 @pytest.mark.parametrize(
     ("doing", "kind", "reading", "fails"),
     [
         ("planning", "count", "mail", False),
-        ("asking for folders", "mailFolders", "mail", False),
         ("reading mail that fails", "messages", "mail", True),
         ("reading calendars that fail", "calendarView", "calendar", True),
     ],
@@ -719,7 +752,6 @@ def test_c4_asking_for_consent_costs_little(
     monkeypatch.setattr("relationship_pipeline.sources.graph.crawl.CONSENT_SECONDS", 3600.0)
     everyone, asked = tenant_of(60), []
     source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
-    graph.events = dict.fromkeys(everyone, [])
     source.stage_meetings(MONTH, ReadScope(everyone), stage, lambda: asked.append(1), lambda line: None)
     assert len(asked) < len(everyone)
 
