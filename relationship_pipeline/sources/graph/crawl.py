@@ -23,6 +23,7 @@ from relationship_pipeline.sources.graph.faults import GraphFault, Kind
 from relationship_pipeline.sources.graph.lanes import LANES_A_PAIR, PAIRS, Lanes
 from relationship_pipeline.sources.graph.meter import Meter
 from relationship_pipeline.sources.graph.stage import Cursor, Entry, Plan, Stage, Unit
+from relationship_pipeline.sources.graph.walk import LASTING
 
 Item = TypeVar("Item")
 
@@ -138,6 +139,7 @@ class Crawl:
         self._scope = self._refused = self._done = 0
         self._misunderstood: set[str] = set()
         self._unlicensed: set[str] = set()
+        self._lasting: set[str] = set()
         self._what = what
         self._now = now
         self._checkpoint = checkpoint
@@ -190,7 +192,11 @@ class Crawl:
             await self._ask_consent(at_once=True)
             await self._each(todo, self._mailbox)
             self._stop_if_nobody_is_answered()
-            todo = [mailbox for mailbox in todo if self._records[mailbox].outcome is Outcome.PARKED]
+            todo = [
+                mailbox
+                for mailbox in todo
+                if self._records[mailbox].outcome is Outcome.PARKED and mailbox not in self._lasting
+            ]
             if not todo or attempt == PASSES:
                 return
             self._progress(f"{self._what}: {len(todo)} mailboxes did not answer; trying them again")
@@ -327,6 +333,8 @@ class Crawl:
         would take a large tenant minutes."""
         record = self._records[mailbox] = self._record(mailbox, cursors, failed)
         self._done += record.outcome is Outcome.DONE
+        if failed and all(fault.code == LASTING for fault in failed):
+            self._lasting.add(mailbox)
         self._stop_if_misunderstood(mailbox, failed)
         self._note_refused(record.outcome is Outcome.REFUSED)
         return record.outcome
