@@ -59,10 +59,10 @@ class CalendarReader:
     def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         return [Unit(mailbox, "start", self._start, self._end)]
 
-    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
+    async def prepare_some(self, mailboxes: Sequence[str], plan: Plan) -> None:
         return None
 
-    async def prepare(self, mailbox: str) -> None:
+    async def prepare(self, mailbox: str, plan: Plan) -> None:
         return None
 
     def finish(self, mailbox: str) -> None:

@@ -7,6 +7,7 @@ as one outcome, and an unknown failure ends as parked: never as done, never as a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from relationship_pipeline.sources.graph.faults import GraphFault, Kind
 from relationship_pipeline.sources.graph.lanes import LANES_A_PAIR, PAIRS, Lanes
 from relationship_pipeline.sources.graph.meter import Meter
 from relationship_pipeline.sources.graph.stage import Cursor, Entry, Plan, Stage, Unit
+from relationship_pipeline.sources.graph.walk import LASTING
 
 Item = TypeVar("Item")
 
@@ -29,12 +31,17 @@ GIANT = 5_000
 """Items in a window above which a mailbox's month is split by days, its days read side by side."""
 GIANT_LANES = PAIRS * LANES_A_PAIR
 LANE_WAIT = 1.0
+CONSENT_SECONDS = 2.0
+"""Consent is asked anew between units of work, but not more often than this. What is stored asks by itself; planning,
+folders and mailboxes that fail store nothing."""
 PASSES = 3
 """Times that a parked mailbox is taken up again, the first included."""
 SPARE_SHARE = 8
 """One mailbox for so many of the width is opened beyond it, so that the width is used while some wait in the penalty box.
 What is open when the process dies is what is fetched again."""
 MOST_REFUSED = 0.5
+"""Share of all mailboxes in scope. Of those that have answered so far it would say nothing: refusals are quick, and the
+planning pass knows all of them before the first mailbox is read."""
 FEWEST_REFUSED = 5
 
 
@@ -49,6 +56,17 @@ class Outcome(StrEnum):
 
 
 _OUTCOMES = {Kind.NO_MAILBOX: Outcome.NO_MAILBOX, Kind.GONE: Outcome.GONE, Kind.DENIED: Outcome.REFUSED}
+
+
+def _as_unlicensed(fault: GraphFault) -> bool:
+    """Whether this is what a user without a licence is answered, a refusal of the mailbox with status 401 (graph.md 2.5).
+    Such a user has no mailbox; but that is believed only where it is said twice and others are answered."""
+    return fault.kind is Kind.DENIED and fault.status == 401
+
+
+def _outcome_of(fault: GraphFault) -> Outcome | None:
+    """What the answer alone decides."""
+    return None if _as_unlicensed(fault) else _OUTCOMES.get(fault.kind)
 
 
 class Reader(Protocol):
@@ -69,12 +87,13 @@ class Reader(Protocol):
     def units(self, mailbox: str, plan: Plan) -> list[Unit]:
         """The mailbox's windows."""
 
-    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
+    async def prepare_some(self, mailboxes: Sequence[str], plan: Plan) -> None:
         """Called for up to 20 mailboxes that are to be read: what few requests tell of all of them; raises no
         GraphFault."""
 
-    async def prepare(self, mailbox: str) -> None:
-        """Called once before a mailbox's units. Raises GraphFault."""
+    async def prepare(self, mailbox: str, plan: Plan) -> None:
+        """Called once before a mailbox's units, unless none of its items were counted: what an empty mailbox need not
+        be asked. Raises GraphFault."""
 
     def finish(self, mailbox: str) -> None:
         """Called after a mailbox's units: what was kept of it for them may go."""
@@ -116,7 +135,11 @@ class Crawl:
         self._reader = reader
         self._lanes = lanes
         self._giants: set[str] = set()
-        self._misunderstood = 0
+        self._consent_asked = -CONSENT_SECONDS
+        self._scope = self._refused = self._done = 0
+        self._misunderstood: set[str] = set()
+        self._unlicensed: set[str] = set()
+        self._lasting: set[str] = set()
         self._what = what
         self._now = now
         self._checkpoint = checkpoint
@@ -128,9 +151,10 @@ class Crawl:
     async def run(self, mailboxes: Collection[str], until: datetime) -> tuple[Plan, dict[str, MailboxRecord]]:
         """Crawl. Raises ConsentRefused from the checkpoint, TokenRefused, and PipelineError when Graph refuses most
         mailboxes; what was staged stays for the next run."""
-        await asyncio.to_thread(self._checkpoint)
+        await self._ask_consent(at_once=True)
         await self._take_lanes()
         try:
+            self._scope = len(set(mailboxes))
             self._plan = await self._make_plan(sorted(set(mailboxes)), until)
             await self._read(self._biggest_first(mailboxes))
         finally:
@@ -145,6 +169,13 @@ class Crawl:
                 self._progress(f"{self._what}: waiting for another crawl to end")
                 told = True
             await asyncio.sleep(LANE_WAIT)
+            await self._ask_consent(at_once=True)
+
+    async def _ask_consent(self, *, at_once: bool = False) -> None:
+        """Call the checkpoint, unless it was called just now."""
+        now = time.monotonic()
+        if at_once or now - self._consent_asked >= CONSENT_SECONDS:
+            self._consent_asked = now
             await asyncio.to_thread(self._checkpoint)
 
     async def _read(self, todo: list[str]) -> None:
@@ -152,15 +183,20 @@ class Crawl:
         giants = {mailbox for mailbox in todo if len(self._units(mailbox)) > GIANT_LANES}
         if giants and self._lanes.take():
             self._giants = giants
-        unread = [mailbox for mailbox in todo if not self._is_read(self._units(mailbox))]
-        await self._lots("prepared", unread, self._reader.prepare_some)
+        unread = [mailbox for mailbox in todo if self._is_to_be_prepared(mailbox)]
+        await self._lots("prepared", unread, lambda lot: self._reader.prepare_some(lot, self._plan))
         self._meter = Meter(
             self._what, self._progress, self._client, len(todo), sum(self._expected(mailbox) for mailbox in todo)
         )
         for attempt in range(1, PASSES + 1):
-            await asyncio.to_thread(self._checkpoint)
+            await self._ask_consent(at_once=True)
             await self._each(todo, self._mailbox)
-            todo = [mailbox for mailbox in todo if self._records[mailbox].outcome is Outcome.PARKED]
+            self._stop_if_nobody_is_answered()
+            todo = [
+                mailbox
+                for mailbox in todo
+                if self._records[mailbox].outcome is Outcome.PARKED and mailbox not in self._lasting
+            ]
             if not todo or attempt == PASSES:
                 return
             self._progress(f"{self._what}: {len(todo)} mailboxes did not answer; trying them again")
@@ -173,11 +209,11 @@ class Crawl:
         entries = dict(plan.entries)
         missing = [mailbox for mailbox in mailboxes if mailbox not in entries]
         entries.update((mailbox, Entry()) for mailbox in missing)
+        self._note_refused(sum(entries[mailbox].outcome == Outcome.REFUSED for mailbox in mailboxes))
         await self._size([mailbox for mailbox in missing if self._reader.is_sized(mailbox)], entries)
         counts = [count for mailbox in mailboxes if (count := entries[mailbox].count) is not None]
         if counts:
             self._progress(f"{self._what}: {len(counts):,} mailboxes hold {sum(counts):,} items")
-        self._refuse_if_refused(entries[mailbox].outcome for mailbox in mailboxes)
         plan = Plan(begun_at=plan.begun_at, until=plan.until, entries=entries)
         if missing:
             await asyncio.to_thread(self._stage.put_plan, plan)
@@ -193,9 +229,12 @@ class Crawl:
             try:
                 entries[mailbox] = Entry(count=await self._reader.size(mailbox))
             except GraphFault as fault:
-                outcome = _OUTCOMES.get(fault.kind)
+                outcome = _outcome_of(fault)
                 # Not known yet is not an outcome: the crawl itself will ask again.
                 entries[mailbox] = Entry(outcome=outcome.value if outcome else None)
+                if _as_unlicensed(fault):
+                    self._unlicensed.add(mailbox)
+                self._note_refused(outcome is Outcome.REFUSED)
 
         await self._lots("sized", mailboxes, some)
         await self._each([mailbox for mailbox in mailboxes if entries[mailbox].count is None], one)
@@ -222,6 +261,7 @@ class Crawl:
         async def work() -> None:
             while waiting:
                 unit = waiting.popleft()
+                await self._ask_consent()
                 try:
                     cursors.append(await self._unit(unit, planned))
                 except GraphFault as fault:
@@ -230,18 +270,16 @@ class Crawl:
                         waiting.clear()
 
         try:
-            if not self._is_read(units):
-                await self._reader.prepare(mailbox)
+            if self._is_to_be_prepared(mailbox):
+                await self._reader.prepare(mailbox, self._plan)
         except GraphFault as fault:
             failed.append(fault)
         else:
             await _all(work() for _ in range(min(lanes, len(units))))
         self._reader.finish(mailbox)
         self._client.throttle.forget(mailbox)
-        self._records[mailbox] = self._record(cursors, failed)
-        self._stop_if_misunderstood(failed)
-        self._refuse_if_refused(record.outcome for record in self._records.values())
-        if self._records[mailbox].outcome is not Outcome.PARKED:
+        outcome = self._note(mailbox, cursors, failed)
+        if outcome is not Outcome.PARKED:
             self._meter.mailboxes += 1
         if mailbox in self._giants:
             self._giants.discard(mailbox)
@@ -258,6 +296,9 @@ class Crawl:
     def _is_read(self, units: Iterable[Unit]) -> bool:
         return all((cursor := self._stage.cursor(unit)) is not None and cursor.done for unit in units)
 
+    def _is_to_be_prepared(self, mailbox: str) -> bool:
+        return self._plan.entries[mailbox].count != 0 and not self._is_read(self._units(mailbox))
+
     async def _unit(self, unit: Unit, planned: int) -> Cursor:
         cursor = self._stage.cursor(unit)
         if cursor is not None and cursor.done:
@@ -265,9 +306,14 @@ class Crawl:
             return cursor
         return await self._reader.read(unit, planned, self._meter.add)
 
-    def _record(self, cursors: list[Cursor], failed: list[GraphFault]) -> MailboxRecord:
-        kinds = {fault.kind for fault in failed}
-        outcome = next((name for kind, name in _OUTCOMES.items() if kind in kinds), None)
+    def _record(self, mailbox: str, cursors: list[Cursor], failed: list[GraphFault]) -> MailboxRecord:
+        outcomes = {_outcome_of(fault) for fault in failed}
+        outcome = next((name for name in _OUTCOMES.values() if name in outcomes), None)
+        if any(_as_unlicensed(fault) for fault in failed):
+            # One such answer may be a fault of the service, so it is asked again; and what has items has a mailbox.
+            if outcome is None and mailbox in self._unlicensed and not any(cursor.walked for cursor in cursors):
+                outcome = Outcome.NO_MAILBOX
+            self._unlicensed.add(mailbox)
         if outcome is None:
             outcome = Outcome.PARKED if failed else Outcome.DONE
         rejected: Counter[str] = Counter()
@@ -282,25 +328,50 @@ class Crawl:
             reason=failed[0].code or str(failed[0].status) if failed else "",
         )
 
-    def _stop_if_misunderstood(self, failed: Iterable[GraphFault]) -> None:
-        """One odd mailbox may answer 400; all of them mean that the request is wrong, and trying on would hide it."""
-        self._misunderstood += any(fault.kind is Kind.CALLER for fault in failed)
-        done = any(record.outcome is Outcome.DONE for record in self._records.values())
-        if self._misunderstood >= FEWEST_REFUSED and not done:
-            code = next((fault.code for fault in failed if fault.kind is Kind.CALLER), "")
+    def _note(self, mailbox: str, cursors: list[Cursor], failed: list[GraphFault]) -> Outcome:
+        """Keep a mailbox's record and its place in the counts. They run on: counting all records anew after each mailbox
+        would take a large tenant minutes."""
+        record = self._records[mailbox] = self._record(mailbox, cursors, failed)
+        self._done += record.outcome is Outcome.DONE
+        if failed and all(fault.code == LASTING for fault in failed):
+            self._lasting.add(mailbox)
+        self._stop_if_misunderstood(mailbox, failed)
+        self._note_refused(record.outcome is Outcome.REFUSED)
+        return record.outcome
+
+    def _stop_if_misunderstood(self, mailbox: str, failed: Iterable[GraphFault]) -> None:
+        """Some odd mailboxes may answer 400; all of them mean that the request is wrong, and trying on would hide it."""
+        code = next((fault.code for fault in failed if fault.kind is Kind.CALLER), None)
+        if code is None:
+            return
+        self._misunderstood.add(mailbox)
+        count = len(self._misunderstood)
+        if count >= FEWEST_REFUSED and count > MOST_REFUSED * self._scope and not self._done:
             raise PipelineError(
                 f"Microsoft Graph does not take our requests ({code}): a defect of this version, please report it"
             )
 
-    def _refuse_if_refused(self, outcomes: Iterable[str | None]) -> None:
-        """Few refusals are a policy; most of them are a lost permission, and nothing may then look like an empty
-        month."""
-        counts = Counter(outcomes)
-        refused, known = counts[Outcome.REFUSED], sum(counts.values())
-        if refused >= FEWEST_REFUSED and refused > MOST_REFUSED * known and known >= 2 * FEWEST_REFUSED:
+    def _stop_if_nobody_is_answered(self) -> None:
+        """Users without a licence stand beside others; where nobody is answered, the application is refused, and that
+        must not end as a month without mailboxes."""
+        if self._unlicensed and all(
+            record.outcome is Outcome.REFUSED or (mailbox in self._unlicensed and record.outcome is not Outcome.DONE)
+            for mailbox, record in self._records.items()
+        ):
             raise PipelineError(
-                f"Microsoft Graph refuses {refused} of {known} mailboxes; `relationship-pipeline doctor` says what is "
-                "missing. Where a policy narrows the application to some mailboxes, set [scope] groups to the same group"
+                f"Microsoft Graph lets the application read none of {self._scope} mailboxes (AuthenticationError); "
+                "`relationship-pipeline doctor` says what is missing"
+            )
+
+    def _note_refused(self, count: int) -> None:
+        """Few refusals are a policy; most of the mailboxes are a lost permission, and nothing may then look like an empty
+        month. Raised as soon as the others cannot make up for it any more, not after asking all of them."""
+        self._refused += count
+        if self._refused > MOST_REFUSED * self._scope and self._scope >= 2 * FEWEST_REFUSED:
+            raise PipelineError(
+                f"Microsoft Graph refuses at least {self._refused} of {self._scope} mailboxes; `relationship-pipeline "
+                "doctor` says what is missing. Where a policy narrows the application to some mailboxes, set [scope] "
+                "groups to the same group"
             )
 
     async def _lots(
@@ -319,12 +390,14 @@ class Crawl:
         await self._each([mailboxes[first : first + MOST] for first in range(0, len(mailboxes), MOST)], one)
 
     async def _each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[None]]) -> None:
-        """Work on mailboxes, or lots of them, in order; so many at once that the width is used."""
+        """Work on mailboxes, or lots of them, in order, while consent is there; so many at once that the width is used."""
         waiting = deque(items)
 
         async def worker() -> None:
             while waiting:
-                await work(waiting.popleft())
+                item = waiting.popleft()
+                await self._ask_consent()
+                await work(item)
 
         width = self._client.max_width
         count = min(len(items), width + width // SPARE_SHARE)

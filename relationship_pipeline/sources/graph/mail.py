@@ -28,6 +28,9 @@ OVERLAP = timedelta(hours=6)
 FULL_WALK_EVERY = timedelta(days=28)
 """Deletions leave no trace in a list, so a month is walked whole at least so often (issue 3.4); a closed one only where
 its count fell."""
+FOLDERS_REMEMBERED = timedelta(days=7)
+"""For what is new. A month read whole asks anew: its mail keeps the class it is given then, and a folder that was deleted
+meanwhile would leave its mail in a closed month for good (B6)."""
 HELD_ROWS = 1_000
 """Rows held in memory for a unit before they are stored: bounds memory at width times this."""
 
@@ -114,8 +117,6 @@ class MailReader:
         received earlier (mail that arrived late, was moved or imported)."""
         since, count = self.since(mailbox, plan), plan.entries[mailbox].count
         if since is None:
-            if count == 0:
-                return []
             if count is not None and count > GIANT:
                 return self._days(mailbox, plan.until)
             return [self._whole(mailbox, plan.until)]
@@ -136,14 +137,26 @@ class MailReader:
             start = end
         return units
 
-    async def prepare_some(self, mailboxes: Sequence[str]) -> None:
-        unknown = await asyncio.to_thread(self._state.without_folders, mailboxes, self._now)
+    async def prepare_some(self, mailboxes: Sequence[str], plan: Plan) -> None:
+        asked = {mailbox: self._folders_since(mailbox, plan) for mailbox in mailboxes}
+        unknown: list[str] = []
+        for since in set(asked.values()):
+            alike = [mailbox for mailbox in mailboxes if asked[mailbox] == since]
+            unknown += await asyncio.to_thread(self._state.without_folders, alike, since)
         if unknown:
             folders = await special_folders_of(self._client, unknown)
             await asyncio.to_thread(self._state.put_folders, folders, self._now)
 
-    async def prepare(self, mailbox: str) -> None:
-        folders = await asyncio.to_thread(self._state.folders, mailbox, self._now)
+    async def prepare(self, mailbox: str, plan: Plan) -> None:
+        await self._learn_folders(mailbox, self._folders_since(mailbox, plan))
+
+    def _folders_since(self, mailbox: str, plan: Plan) -> datetime:
+        """From when on an answer about the mailbox's folders is young enough."""
+        is_whole = self.since(mailbox, plan) is None
+        return plan.begun_at if is_whole else self._now - FOLDERS_REMEMBERED
+
+    async def _learn_folders(self, mailbox: str, since: datetime) -> None:
+        folders = await asyncio.to_thread(self._state.folders, mailbox, since)
         if folders is None:
             folders = await special_folders(self._client, mailbox)
             await asyncio.to_thread(self._state.put_folders, {mailbox: folders}, self._now)
@@ -160,11 +173,12 @@ class MailReader:
         cursor = self._stage.cursor(unit)
         known = {hash(item) for item in self._stage.item_ids(unit)} if cursor else None
         walk = Walk(self._client, unit, self._page_size, planned=planned, cursor=cursor, known=known)
-        folders = self._folders[unit.mailbox]
         batches: list[pa.RecordBatch] = []
         held_rows = 0
         async for rows in walk.rows():
-            batch = known_times(message_batch(unit.mailbox, rows, folders), "received_at")
+            if unit.mailbox not in self._folders:
+                await self._learn_folders(unit.mailbox, self._now)
+            batch = known_times(message_batch(unit.mailbox, rows, self._folders[unit.mailbox]), "received_at")
             if batch.num_rows < len(rows):
                 walk.reject("impossible_date", len(rows) - batch.num_rows)
             batches.append(batch)

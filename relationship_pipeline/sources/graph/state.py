@@ -12,15 +12,13 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from relationship_pipeline.errors import PipelineError
 from relationship_pipeline.sources.graph.stage import tree_is_gone
-
-FOLDERS_REMEMBERED = timedelta(days=7)
 
 _SCHEMA = """
 create table if not exists special_folders (mailbox text primary key, read_at text not null, ids blob not null);
@@ -64,20 +62,18 @@ class CrawlState:
                 f"stage/{self._path.name} cannot be used ({error}); remove it and run this again"
             ) from None
 
-    def folders(self, mailbox: str, now: datetime) -> dict[str, str] | None:
-        """Special folder ids with their class, None where they were not asked for lately."""
+    def folders(self, mailbox: str, since: datetime) -> dict[str, str] | None:
+        """Special folder ids with their class, None where they were not asked for since then."""
         with self._open() as db:
             row = db.execute("select read_at, ids from special_folders where mailbox = ?", (mailbox,)).fetchone()
-        if row is None or now - datetime.fromisoformat(row[0]) > FOLDERS_REMEMBERED:
+        if row is None or datetime.fromisoformat(row[0]) < since:
             return None
         return msgspec.json.decode(row[1], type=dict[str, str])
 
-    def without_folders(self, mailboxes: Sequence[str], now: datetime) -> list[str]:
-        """Those of the mailboxes whose special folders were not asked for lately, in the same order."""
+    def without_folders(self, mailboxes: Sequence[str], since: datetime) -> list[str]:
+        """Those of the mailboxes whose special folders were not asked for since then, in the same order."""
         with self._open() as db:
-            known = {
-                name for (name,) in db.execute(_KNOWN, (json.dumps(mailboxes), (now - FOLDERS_REMEMBERED).isoformat()))
-            }
+            known = {name for (name,) in db.execute(_KNOWN, (json.dumps(mailboxes), since.isoformat()))}
         return [mailbox for mailbox in mailboxes if mailbox not in known]
 
     def put_folders(self, folders: Mapping[str, Mapping[str, str]], now: datetime) -> None:

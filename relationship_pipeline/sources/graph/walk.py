@@ -29,6 +29,9 @@ STALLS = 4
 """Restarts without anything new before the walk gives up."""
 REPAIRS = 3
 """Walks again after a count that was not reached: from the last instant, then whole."""
+LASTING = "count_lastingly_short"
+"""Code of a walk from the start that brought nothing more and met the same count as before: another one today would not
+bring more either."""
 PAGES_BEFORE_GROWTH = 3
 MOST_CORRUPT = 1_000
 _PAGE = page_decoder(Message)
@@ -112,17 +115,20 @@ class Walk:
     async def rows(self) -> AsyncIterator[list[Message]]:
         """Rows not seen before, page by page, until the window is proven to be walked.
 
-        Raises GraphFault; with code `count_short` when the service counts more than it delivers, `paging_loop` when
-        its links lead nowhere.
+        Raises GraphFault; with code LASTING or `count_short` when the service counts more than it delivers,
+        `paging_loop` when its links lead nowhere.
         """
         for repair in range(REPAIRS + 1):
-            before = self.walked
+            before, counted = self.walked, self.tally
             async for rows in self._walk_on():
                 yield rows
             if await self._proven():
                 return
-            if self.tally is None and repair > 1 and self.walked == before:
-                return  # without a count: a walk from the start that brought nothing more is all the proof there is
+            if repair > 1 and self.walked == before:
+                if self.tally is None:
+                    return  # without a count: a walk from the start that brought nothing more is all the proof there is
+                if self.tally == counted:
+                    raise GraphFault(Kind.TRANSIENT, 200, LASTING)
             if repair > 0:
                 self._from_the_start()
             else:

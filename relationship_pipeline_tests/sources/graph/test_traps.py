@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relationship_pipeline.errors import PipelineError, TryAgain
+from relationship_pipeline.errors import ConsentRefused, PipelineError, TryAgain
 from relationship_pipeline.settings import GraphSettings
 from relationship_pipeline.sources.base import ReadScope, Staged
 from relationship_pipeline.sources.graph.faults import UntrustedNextLink
@@ -177,6 +177,43 @@ def test_trap_14_an_empty_page_over_a_full_mailbox_is_not_believed(graph: Script
     assert items(crawl()) == expected(graph, ALICE)
 
 
+def test_b9_a_count_that_stays_above_the_list_is_reported_and_not_walked_again_and_again(
+    graph: ScriptedGraph, crawl: Crawl
+) -> None:
+    graph.mailboxes = {ALICE: mailbox_of(95), BOB: mailbox_of(95)}
+
+    def two_more(request: Request, reply: Reply) -> Reply | None:
+        if request.mailbox != BOB or request.kind not in ("count", "messages"):
+            return None
+        if request.kind == "count":
+            return Reply(200, str(int(reply.body) + 2).encode(), {"content-type": "text/plain"})
+        document = json.loads(reply.body)
+        return json_reply({**document, "@odata.count": document.get("@odata.count", 0) + 2})
+
+    graph.bend = two_more
+    staged = crawl(ALICE, BOB)
+    assert staged.read_mailboxes == {ALICE}
+    assert staged.partial_reasons == ("1 mailboxes could not be read whole (count_lastingly_short)",)
+    # Twice whole, and once from the last instant.
+    assert len(graph.asked("messages", BOB)) <= 2 * len(graph.asked("messages", ALICE)) + 1
+
+
+def test_trap_14_one_count_of_nothing_is_not_believed(graph: ScriptedGraph, crawl: Crawl) -> None:
+    """The planning pass asks many mailboxes at once; a zero there would close the month for good."""
+    graph.mailboxes = {ALICE: mailbox_of(60)}
+    graph.bend = lambda request, reply: Reply(200, b"0") if at(request, "count", 1) else None
+    staged = crawl()
+    assert items(staged) == expected(graph, ALICE)
+    assert staged.expected_copies == staged.walked_copies == 60
+
+
+def test_a_mailbox_with_nothing_in_it_costs_one_page_and_no_folders(graph: ScriptedGraph, crawl: Crawl) -> None:
+    graph.mailboxes = {ALICE: []}
+    staged = crawl()
+    assert staged.mailboxes["done"] == 1 and not staged.partial_reasons
+    assert (len(graph.asked("messages")), len(graph.asked("mailFolders"))) == (1, 0)
+
+
 def test_trap_2_a_service_that_cannot_count_is_believed_after_a_walk_that_brings_nothing_more(
     graph: ScriptedGraph, crawl: Crawl
 ) -> None:
@@ -282,7 +319,8 @@ def test_trap_30_special_folders_and_what_lies_below_them_are_classed(graph: Scr
         (404, "ResourceNotFound", "gone"),
         (404, "Request_ResourceNotFound", "gone"),
         (403, "ErrorAccessDenied", "refused"),
-        (401, "AuthenticationError", "refused"),
+        # A user without a licence: that is no refusal, which would make every month partial (graph.md 2.5).
+        (401, "AuthenticationError", "no_mailbox"),
         (400, "extensionError", "no_mailbox"),
         (500, "ErrorInternalServerError", "parked"),
     ],
@@ -410,6 +448,89 @@ def test_a_request_that_the_service_does_not_take_is_loud(graph: ScriptedGraph, 
     graph.bend = lambda request, reply: graph_error(400, "InefficientFilter") if request.kind == "messages" else None
     with pytest.raises(PipelineError, match="InefficientFilter"):
         crawl(*everyone)
+
+
+def test_a_few_odd_mailboxes_that_come_first_do_not_stop_the_others(graph: ScriptedGraph, crawl: Crawl) -> None:
+    odd, others = tenant_of(6, "odd"), tenant_of(14)
+    graph.mailboxes = {**dict.fromkeys(odd, mailbox_of(9)), **dict.fromkeys(others, mailbox_of(3))}
+    graph.bend = lambda request, reply: (
+        graph_error(400, "ErrorInvalidRequest") if request.kind == "messages" and request.mailbox in odd else None
+    )
+    mailboxes = crawl(*odd, *others, max_concurrency=4).mailboxes
+    assert (mailboxes["parked"], mailboxes["done"]) == (6, 14)
+
+
+def test_b9_mailboxes_that_a_policy_refuses_are_counted_and_the_others_are_read(
+    graph: ScriptedGraph, crawl: Crawl
+) -> None:
+    """Refusals are known before any mailbox is read: their share is that of the tenant, not of what is known so far."""
+    everyone = tenant_of(40)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    refused = everyone[:20]
+    graph.bend = lambda request, reply: graph_error(403, "ErrorAccessDenied") if request.mailbox in refused else None
+    staged = crawl(*everyone)
+    assert (staged.mailboxes["refused"], staged.mailboxes["done"]) == (20, 20)
+    assert staged.partial_reasons == ("20 mailboxes may not be read by the application",)
+
+
+def test_b9_calendars_that_a_policy_refuses_do_not_stop_those_after_them(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    everyone = tenant_of(40)
+    refused = everyone[:12]
+    graph.bend = lambda request, reply: graph_error(403, "ErrorAccessDenied") if request.mailbox in refused else None
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope(everyone), stage, lambda: None, lambda line: None)
+    assert (staged.mailboxes["refused"], staged.mailboxes["done"]) == (12, 28)
+
+
+@pytest.mark.parametrize("kind", ["mail", "calendar"])
+def test_b9_users_without_a_licence_have_no_mailbox_and_stop_nobody(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path, kind: str
+) -> None:
+    everyone = tenant_of(40)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    unlicensed = everyone[:25]
+    graph.bend = lambda request, reply: (
+        graph_error(401, "AuthenticationError") if request.mailbox in unlicensed else None
+    )
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    read = source.stage_emails if kind == "mail" else source.stage_meetings
+    staged = read(MONTH, ReadScope(everyone), stage, lambda: None, lambda line: None)
+    assert (staged.mailboxes["no_mailbox"], staged.mailboxes["done"]) == (25, 15)
+    assert staged.partial_reasons == ()
+
+
+def test_one_answer_as_to_a_user_without_a_licence_loses_no_mailbox(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    graph.bend = lambda request, reply: (
+        graph_error(401, "AuthenticationError") if request.mailbox == BOB and at(request, "calendarView", 1) else None
+    )
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    staged = source.stage_meetings(MONTH, ReadScope((ALICE, BOB)), stage, lambda: None, lambda line: None)
+    assert staged.mailboxes["done"] == 2
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_all_users_answered_as_without_a_licence_are_a_lost_permission(
+    graph: ScriptedGraph, crawl: Crawl, count: int
+) -> None:
+    """A month without mailboxes would be complete and empty."""
+    everyone = tenant_of(count)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    graph.bend = lambda request, reply: graph_error(401, "AuthenticationError")
+    with pytest.raises(PipelineError, match=f"none of {count} mailboxes"):
+        crawl(*everyone)
+
+
+def test_a_lost_permission_stops_the_crawl_before_every_mailbox_was_asked(graph: ScriptedGraph, crawl: Crawl) -> None:
+    everyone = tenant_of(60)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    graph.bend = lambda request, reply: graph_error(403, "ErrorAccessDenied")
+    with pytest.raises(PipelineError, match="refuses at least 31 of 60 mailboxes"):
+        crawl(*everyone, max_concurrency=4)
+    assert len({request.mailbox for request in graph.requests}) < 40
 
 
 def test_a_giant_mailbox_is_read_by_days_with_at_most_four_requests_at_once(
@@ -580,12 +701,101 @@ def test_o1_an_opt_out_group_with_a_member_that_cannot_be_read_stops_the_run(
         GraphSource(graph_settings, patience=QUICK).read_directory(["lawyers"])
 
 
-def test_a_folder_remembered_is_not_asked_for_again(graph: ScriptedGraph, crawl: Crawl) -> None:
-    graph.mailboxes = {ALICE: mailbox_of(5)}
-    crawl().settle("content")
+class Days:
+    """Refreshes of one mailbox's month, day by day."""
+
+    def __init__(self, settings: GraphSettings, stage: Path) -> None:
+        self.settings, self.stage = settings, stage
+        self.committed: str | None = None
+
+    def read(self, day: datetime) -> dict[str, str]:
+        """Refresh and commit; the folder classes of what was read."""
+        source = GraphSource(self.settings, patience=QUICK, now=lambda: day)
+        scope = ReadScope((ALICE,), committed=self.committed)
+        staged = source.stage_emails(MONTH, scope, self.stage, lambda: None, lambda line: None)
+        rows = {row["item_id"]: row["folder_class"] for row in rows_of(staged).to_pylist()}
+        self.committed = f"content of {day}"
+        staged.settle(self.committed)
+        return rows
+
+
+def test_folders_remembered_are_not_asked_for_again_for_what_is_new(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    graph.mailboxes = {ALICE: [message(n, datetime(2026, 3, 2 + n, tzinfo=UTC)) for n in range(20)]}
+    days = Days(graph_settings, stage)
+    days.read(datetime(2026, 3, 15, tzinfo=UTC))
     asked = len(graph.asked("mailFolders"))
-    assert items(crawl()) == expected(graph, ALICE)
+    assert days.read(datetime(2026, 3, 18, tzinfo=UTC))
     assert len(graph.asked("mailFolders")) == asked
+
+
+def test_b6_a_folder_deleted_since_it_was_looked_at_takes_its_mail_out_of_the_closed_month(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path
+) -> None:
+    place = "folder-project"
+    graph.mailboxes = {
+        ALICE: [message(n, datetime(2026, 3, 2 + n, tzinfo=UTC), parentFolderId=place) for n in range(3)]
+    }
+    days = Days(graph_settings, stage)
+    assert set(days.read(datetime(2026, 3, 27, tzinfo=UTC)).values()) == {"other"}
+    graph.children = {"folder-deleted": [{"id": place, "childFolderCount": 0}]}
+    assert set(days.read(datetime(2026, 4, 2, tzinfo=UTC)).values()) == {"deleted"}
+
+
+@pytest.mark.parametrize(
+    ("doing", "kind", "reading", "fails"),
+    [
+        ("planning", "count", "mail", False),
+        ("reading mail that fails", "messages", "mail", True),
+        ("reading calendars that fail", "calendarView", "calendar", True),
+    ],
+)
+def test_c4_consent_that_ends_stops_the_crawl_whatever_it_is_doing(
+    graph: ScriptedGraph,
+    graph_settings: GraphSettings,
+    stage: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    doing: str,
+    kind: str,
+    reading: str,
+    fails: bool,
+) -> None:
+    """None of this stores anything, which asks by itself."""
+    monkeypatch.setattr("relationship_pipeline.sources.graph.crawl.CONSENT_SECONDS", 0.0)
+    everyone = tenant_of(60)
+    graph.mailboxes = dict.fromkeys(everyone, mailbox_of(3))
+    after: list[Request] = []
+
+    def bend(request: Request, reply: Reply) -> Reply | None:
+        if after or request.kind == kind:
+            after.append(request)
+        return graph_error(503, "serviceNotAvailable") if fails and request.kind == kind else None
+
+    def checkpoint() -> None:
+        if after:
+            raise ConsentRefused("consent is gone")
+
+    graph.bend = bend
+    source = GraphSource(graph_settings.model_copy(update={"max_concurrency": 4}), patience=QUICK, now=lambda: NOW)
+    read = source.stage_emails if reading == "mail" else source.stage_meetings
+    with pytest.raises(ConsentRefused):
+        read(MONTH, ReadScope(everyone), stage, checkpoint, lambda line: None)
+    assert len({request.mailbox for request in after}) <= 5, doing
+
+
+def test_c4_asking_for_consent_costs_little(
+    graph: ScriptedGraph, graph_settings: GraphSettings, stage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relationship_pipeline.sources.graph.crawl.CONSENT_SECONDS", 3600.0)
+    everyone, asked = tenant_of(60), []
+    source = GraphSource(graph_settings, patience=QUICK, now=lambda: NOW)
+    source.stage_meetings(MONTH, ReadScope(everyone), stage, lambda: asked.append(1), lambda line: None)
+    assert len(asked) < len(everyone)
+
+
+def tenant_of(count: int, name: str = "user") -> list[str]:
+    return [f"{name}-{number:03d}" for number in range(count)]
 
 
 def at(request: Request, kind: str, *ordinals: int) -> bool:
