@@ -196,8 +196,8 @@ STORES = (
         "epochs/{epoch}/stage/**",
         Holds.METADATA,
         "rows as a source read them; of an export file, how many there are by mailbox",
-        "until their month is settled (four days after its end), if it is collected, and a day where that is done again; "
-        "the counts as long as the file lies there",
+        "from Microsoft Graph: until the month is committed, or read again where a crawl was broken off; of an export: until "
+        "the month is closed, and a day where it is read again; the counts as long as the file lies there",
     ),
     Store("work files", "epochs/{epoch}/tmp/**", Holds.METADATA, "work files, the demo's generated tenant", _WORK),
     Store("spill", "epochs/{epoch}/spill/**", Holds.METADATA, "DuckDB's overflow", _WORK),
