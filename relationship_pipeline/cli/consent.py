@@ -26,13 +26,16 @@ def status(as_json: bool) -> None:
     """The consent record and its history."""
     ledger = ControlLedger(data_dir.open_settings().layout)
     record = ledger.current()
+    events = {reason: past for past, reason in ledger.history() if record and past.epoch == record.epoch}
+    giver, withdrawn = events.get("renewed", events.get("provided")), events.get("withdrawn")
     if as_json:
         print_json(
             {
                 "state": record.state if record else "none",
                 "epoch": record.epoch if record else None,
                 "level": record.level if record else None,
-                "admin": record.admin if record else None,
+                "admin": giver.admin if giver else None,
+                "withdrawn_by": withdrawn.admin if withdrawn else None,
                 "role": record.admin_role if record else None,
                 "verified": record.verified if record else None,
                 "granted_at": iso(record.granted_at) if record else None,
@@ -51,15 +54,13 @@ def status(as_json: bool) -> None:
             }
         )
         return
-    if record is None:
+    if record is None or giver is None:
         click.echo("no consent yet: run `relationship-pipeline consent provide --admin WHO`")
         return
     confirmed = "confirmed by the directory" if record.verified else "unverified"
     click.echo(f"consent {record.state}, level {record.level}, epoch {record.epoch}")
-    events = {reason: past for past, reason in ledger.history() if past.epoch == record.epoch}
-    giver = events.get("renewed", events["provided"])
     click.echo(f"given by {giver.admin} ({giver.admin_role}, {confirmed}) on {iso(giver.granted_at)}")
-    if withdrawn := events.get("withdrawn"):
+    if withdrawn:
         click.echo(f"withdrawn by {withdrawn.admin} on {iso(withdrawn.changed_at)}")
     click.echo(f"collects from {record.first_month}; last change {iso(record.changed_at)}")
 

@@ -358,3 +358,5 @@ def test_c1_the_status_tells_who_gave_the_consent_from_who_withdrew_it(home):
     run("consent", "withdraw", "--admin", "someone.else", "--epoch", home.epoch, "--yes", **environment)
     told = run("consent", "status", **environment).stdout
     assert f"given by {ADMIN} (" in told and "withdrawn by someone.else on " in told
+    record = json.loads(run("consent", "status", "--json", **environment).stdout)
+    assert (record["admin"], record["withdrawn_by"]) == (ADMIN, "someone.else")
