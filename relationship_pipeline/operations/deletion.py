@@ -155,11 +155,7 @@ def look_at_grants(settings: Settings, patience: Patience | None = None) -> Conf
         return Confirmation.UNKNOWN
     if not grants.found or not grants.enabled:
         return Confirmation.MISSING
-    if in_exchange:
-        return {
-            Probe.REFUSED: Confirmation.MISSING,
-            None: Confirmation.PRESENT,
-            Probe.READABLE: Confirmation.PRESENT,
-        }.get(sentinel, Confirmation.UNKNOWN)
-    mail, calendars = grants.roles.intersection(MAIL_ROLES), grants.roles.intersection(CALENDAR_ROLES)
-    return Confirmation.PRESENT if mail and calendars else Confirmation.MISSING
+    if in_exchange and sentinel not in (None, Probe.READABLE):
+        return Confirmation.MISSING if sentinel is Probe.REFUSED else Confirmation.UNKNOWN
+    missing = [] if in_exchange else grants.missing([MAIL_ROLES, CALENDAR_ROLES])
+    return Confirmation.MISSING if missing else Confirmation.PRESENT
