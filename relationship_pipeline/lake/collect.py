@@ -71,7 +71,7 @@ class Rules(Protocol):
 class Collection:
     """What every collection step needs: where the lake is, who may be collected, and the fence around its commit.
     `recognise` picks, from all addresses of a month, those suppressed under an earlier consent (C5): only their hashes
-    are kept, so no table can name them beforehand. `written_at`: as of when the source is, where that is not now."""
+    are kept, so no table can name them beforehand."""
 
     layout: Layout
     epoch: str
@@ -80,7 +80,6 @@ class Collection:
     settings: Settings
     fence: CommitFence
     recognise: Callable[[list[str]], list[str]] | None = None
-    written_at: datetime | None = None
 
 
 def collect_emails(collection: Collection, month: str, staged: Staged) -> Manifest:
@@ -90,7 +89,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
     folder = collection.layout.epoch(collection.epoch).month(EMAIL_TABLE, month)
     with _work(collection, EMAIL_TABLE, month) as engine:
         if not staged.is_covered and (standing := open_table(folder)) is not None:
-            return _keep(collection, folder, standing, month)
+            return _keep(collection, folder, standing, month, staged)
         earlier, damage = _earlier_files(folder, staged)
         _register_rules(engine, collection, staged, month_start(month), month_end(month))
         engine.register("left_out_folders", _one_column("folder_class", sorted(LEFT_OUT)))
@@ -116,7 +115,7 @@ def collect_emails(collection: Collection, month: str, staged: Staged) -> Manife
             quality=quality,
             first_at=first_at,
             last_at=last_at,
-            read_at=_read_at(collection, staged, last_at),
+            read_at=_read_at(staged, last_at),
         )
 
 
@@ -144,7 +143,7 @@ def _collect_calendar(
     include_private = {"include_private": collection.settings.meetings.include_private}
     with _work(collection, table, month) as engine:
         if month and not staged.is_covered and (standing := open_table(folder)) is not None:
-            return _keep(collection, folder, standing, month)
+            return _keep(collection, folder, standing, month, staged)
         earlier, damage = _earlier_files(folder, staged) if month else ([], [])
         _register_rules(engine, collection, staged, *interval)
         _view_staged(engine, staged.files, STAGED_MEETING, "start_at")
@@ -170,7 +169,7 @@ def _collect_calendar(
             quality=quality,
             first_at=first_at,
             last_at=last_at,
-            read_at=_read_at(collection, staged),
+            read_at=_read_at(staged),
         )
 
 
@@ -178,7 +177,7 @@ NOT_HELD = "the source no longer holds this month; what was collected before sta
 CUT_SHORT = "the source no longer holds this month, which was last read before it ended"
 
 
-def _keep(collection: Collection, folder: Path, standing: Manifest, month: str) -> Manifest:
+def _keep(collection: Collection, folder: Path, standing: Manifest, month: str, staged: Staged) -> Manifest:
     """Commit the month again as it stands: its rows and its record, and a note why they were not read again."""
     return commit_manifest(
         folder,
@@ -191,17 +190,14 @@ def _keep(collection: Collection, folder: Path, standing: Manifest, month: str) 
         quality=kept_quality(standing.quality, read_whole=standing.shows_until >= month_end(month)),
         first_at=standing.first_at,
         last_at=standing.last_at,
-        read_at=_read_at(collection, None, standing.last_at),
+        read_at=_read_at(staged, standing.last_at),
     )
 
 
-def _read_at(collection: Collection, staged: Staged | None, last_at: datetime | None = None) -> datetime | None:
-    """As of when the source was read: an export when it was written, but not before its youngest email, for copying may
-    lose the times of files; a crawl that was taken up again when it began."""
-    written = collection.written_at
-    if written is None:
-        return staged.read_at if staged else None
-    return min(datetime.now(UTC), max(written, last_at or written))
+def _read_at(staged: Staged, last_at: datetime | None = None) -> datetime | None:
+    """As of when the source was read, where that is not now; not before the youngest email, for copying an export may lose
+    the times of its files."""
+    return staged.read_at and min(datetime.now(UTC), max(staged.read_at, last_at or staged.read_at))
 
 
 def kept_quality(quality: Mapping[str, Any], *, read_whole: bool) -> dict[str, Any]:

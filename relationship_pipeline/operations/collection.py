@@ -240,7 +240,6 @@ class Reading:
             settings=settings,
             fence=partial(rules_fence, layout, record.epoch, self.rules.version),
             recognise=recogniser(layout, record.epoch, directory),
-            written_at=self.written_at,
         )
 
     def scope(self, table: str, month: str) -> ReadScope:

@@ -123,15 +123,15 @@ def _source(settings: Settings) -> Iterator[Finding]:
 
 
 def _export_folder(folder: Path) -> Iterator[Finding]:
-    from relationship_pipeline.sources.data_connect.files import find_datasets, mail_files
+    from relationship_pipeline.sources.data_connect.files import find_datasets, written_at
 
     try:
         datasets = find_datasets(folder)
     except BadInput as error:
         yield Finding("export folder", Verdict.FAIL, str(error))
         return
-    written = max(file.written_at for file in mail_files(datasets))
-    yield Finding("export folder", Verdict.PASS, f"holds the users and mail up to {written:%Y-%m-%d %H:%M} UTC")
+    until = written_at(datasets)
+    yield Finding("export folder", Verdict.PASS, f"holds the users and mail up to {until:%Y-%m-%d %H:%M} UTC")
     found = {name for name, files in datasets.items() if files}
     for title, names in OPTIONAL_DATASETS.items():
         if found.isdisjoint(names):

@@ -70,8 +70,8 @@ class Staged:
     held earlier from such a mailbox and received before that instant are kept, unless a staged row (before any drop
     rule) has the same item id. `is_covered` False: the source does not hold the month any more, though the lake does; what
     was collected stays as it is. `settle` is to be called with the month's new content id once it is committed: the files
-    may be gone after that. `read_at`: as of when it shows the source, where that is not now: a crawl that was broken off and
-    taken up again.
+    may be gone after that. `read_at`: as of when it shows the source, where that is not now: an export, or a crawl that was
+    broken off and taken up again.
     """
 
     files: tuple[Path, ...]

@@ -78,6 +78,11 @@ def mail_files(datasets: Mapping[str, list[ExportFile]]) -> list[ExportFile]:
     return [*datasets["message"], *datasets["inbox"], *datasets["sentitem"]]
 
 
+def written_at(datasets: Mapping[str, list[ExportFile]]) -> datetime:
+    """As of when the export is: when its youngest file with emails was written."""
+    return max(file.written_at for file in mail_files(datasets))
+
+
 def _files_below(folder: Path, dataset: str) -> list[ExportFile]:
     """All files of a dataset folder but `metadata/` and those a copy tool hides or marks (`_SUCCESS`, `.crc`)."""
     files = []

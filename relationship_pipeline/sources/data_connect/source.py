@@ -15,7 +15,7 @@ from relationship_pipeline.errors import BadInput, TryAgain
 from relationship_pipeline.schemas import DOMAINS, GROUP_MEMBERS, USER_ADDRESSES, USERS
 from relationship_pipeline.sources.base import STAGE_WENT, Checkpoint, Directory, Progress, ReadScope, Staged
 from relationship_pipeline.sources.data_connect.directory import directory_tables, group_members
-from relationship_pipeline.sources.data_connect.files import ExportFile, find_datasets, mail_files, rows
+from relationship_pipeline.sources.data_connect.files import ExportFile, find_datasets, mail_files, rows, written_at
 from relationship_pipeline.sources.data_connect.folders import FolderClasses
 from relationship_pipeline.sources.data_connect.shapes import UserRow
 from relationship_pipeline.sources.data_connect.split import (
@@ -60,8 +60,8 @@ class DataConnectSource:
         self._clock = clock
 
     def written_at(self) -> datetime:
-        """When the youngest file with emails was written."""
-        return max(file.written_at for file in mail_files(find_datasets(self._folder)))
+        """See Source."""
+        return written_at(find_datasets(self._folder))
 
     def read_directory(self, group_ids: Collection[str]) -> Directory:
         """Users and their addresses from User_v1, members of the groups from GroupMembers_v0, nested ones included, as of
@@ -94,7 +94,7 @@ class DataConnectSource:
         not_provided = () if datasets["mailfolder"] else ("MailFolder_v0",)
         folders = FolderClasses(datasets["mailfolder"])
         splits, bad = self._split_all(files, stage, folders, [month], scope, checkpoint, progress)
-        return _staged(splits, bad, [month], (month, add_months(month, 1)), scope, not_provided)
+        return _staged(splits, bad, [month], (month, add_months(month, 1)), scope, not_provided, written_at(datasets))
 
     def stage_meetings(
         self, month: str, scope: ReadScope, stage: Path, checkpoint: Checkpoint, progress: Progress
@@ -121,10 +121,10 @@ class DataConnectSource:
         datasets = find_datasets(self._folder)
         files = [*datasets["calendarview"], *datasets["event"]]
         if not files:
-            return Staged(files=(), not_provided=("CalendarView_v0", "Event_v1"))
+            return Staged(files=(), not_provided=("CalendarView_v0", "Event_v1"), read_at=written_at(datasets))
         not_provided = () if datasets["calendarview"] else ("CalendarView_v0",)
         splits, bad = self._split_all(files, stage, None, months, scope, checkpoint, progress)
-        return _staged(splits, bad, months, periods, scope, not_provided)
+        return _staged(splits, bad, months, periods, scope, not_provided, written_at(datasets))
 
     def _split_all(
         self,
@@ -173,6 +173,7 @@ def _staged(
     periods: tuple[str, str],
     scope: ReadScope,
     not_provided: tuple[str, ...],
+    written: datetime,
 ) -> Staged:
     """What the splits hold of the months, and what they only counted in `periods`, [first, last). Rejected rows without any
     usable time are counted in the newest month that the export holds, so that they are seen once.
@@ -223,6 +224,7 @@ def _staged(
         not_provided=not_provided,
         read_since=dict.fromkeys(done, begins) if begins is not None and not bad else {},
         is_covered=bool(scope.committed is None or bad or any(month in held for month in months)),
+        read_at=written,
         settle=partial(_drop_settled, splits, months, scope),
     )
 
